@@ -5,12 +5,17 @@ Servers not named in the environment are the embedded ones: `project/embedded.py
 """
 
 import os
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 ROOT = Path(__file__).resolve().parent.parent
-SERVERS_FILE = ROOT / ".data" / "run" / "servers.env"
 SERVER_VARIABLES = ("DATABASE_URL", "REDIS_URL", "BROKER_URL")
 
 # Served by nobody: commands that need no server (check, makemigrations, --help) run without one.
@@ -18,18 +23,19 @@ NO_DATABASE = "postgresql://postgres@127.0.0.1:5432/readmodels"
 NO_REDIS = "redis://127.0.0.1:6379/0"
 NO_BROKER = "redis://127.0.0.1:6379/1"
 
-SCHEMES = {
-    "DATABASE_URL": ("postgresql://", "postgres://"),
-    "REDIS_URL": ("redis://", "rediss://", "unix://"),
-    "BROKER_URL": ("redis://", "rediss://", "unix://"),
-}
+POSTGRES_FORM = "postgresql://user:password@host:5432/database"
+REDIS_FORM = "redis://host:6379/0, rediss://host:6379/0 or unix:///path/to.sock?db=0"
 
 
 class WrongSetting(SystemExit):
-    """An environment variable has a value that can't be used; ends the process with one line and exit code 2."""
+    """An environment variable has a value that can't be used; ends the process with exit code 2.
+
+    Its line is on standard error from the moment it is made: Django, Celery and granian let it end them in silence.
+    """
 
     def __init__(self, name: str, value: str, accepted: str) -> None:
-        self.message = f"{name}={value!r} can't be used; accepted: {accepted}"
+        self.message = f"{name}={without_password(value)!r} can't be used; accepted: {accepted}"
+        sys.stderr.write(self.message + "\n")
         super().__init__(2)
 
     def __str__(self) -> str:
@@ -51,12 +57,16 @@ class Environment:
 
 def read(environ: Mapping[str, str] = os.environ) -> Environment:
     """Read and check the environment; raises WrongSetting naming the variable, its value and what is accepted."""
-    known = {**running_servers(), **environ}
+    known = {**running_servers(data_folder(environ)), **environ}
     is_debug = _flag(known, "DEBUG", default=True)
+    redis_url = _redis_url(known, "REDIS_URL", NO_REDIS)
+    broker_url = _redis_url(known, "BROKER_URL", NO_BROKER)
+    if _redis_place(redis_url) == _redis_place(broker_url):
+        raise WrongSetting("BROKER_URL", broker_url, "another server or database than REDIS_URL's")
     return Environment(
-        database_url=_url(known, "DATABASE_URL", NO_DATABASE),
-        redis_url=_url(known, "REDIS_URL", NO_REDIS),
-        broker_url=_url(known, "BROKER_URL", NO_BROKER),
+        database_url=_database_url(known),
+        redis_url=redis_url,
+        broker_url=broker_url,
         secret_key=_secret(known, is_debug),
         is_debug=is_debug,
         is_demo=_flag(known, "DEMO", default=False),
@@ -65,19 +75,59 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
     )
 
 
-def running_servers() -> dict[str, str]:
+def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the embedded servers keep their data, logs and addresses."""
+    return Path(environ.get("READMODELS_DATA") or ROOT / ".data").resolve()
+
+
+def servers_file(folder: Path) -> Path:
+    """Where a data folder's servers leave their addresses while they run."""
+    return folder / "run" / "servers.env"
+
+
+def running_servers(folder: Path) -> dict[str, str]:
     """The addresses of the embedded servers that run now; empty when none do."""
-    if not SERVERS_FILE.exists():
-        return {}
-    lines = SERVERS_FILE.read_text().splitlines()
+    file = servers_file(folder)
+    lines = file.read_text().splitlines() if file.exists() else []
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
-def _url(known: Mapping[str, str], name: str, default: str) -> str:
-    value = known.get(name) or default
-    if not value.startswith(SCHEMES[name]):
-        raise WrongSetting(name, value, " or ".join(SCHEMES[name]) + "…")
+def without_password(text: str) -> str:
+    """The text with the passwords of its URLs starred out, to be shown or logged."""
+    return re.sub(r"(://[^\s/:@]*):[^\s@]*@", r"\1:***@", text)
+
+
+def _database_url(known: Mapping[str, str]) -> str:
+    value = known.get("DATABASE_URL") or NO_DATABASE
+    try:
+        is_usable = value.startswith(("postgresql://", "postgres://")) and bool(conninfo_to_dict(value).get("dbname"))
+    except psycopg.ProgrammingError:
+        is_usable = False
+    if not is_usable:
+        raise WrongSetting("DATABASE_URL", value, POSTGRES_FORM)
     return value
+
+
+def _redis_url(known: Mapping[str, str], name: str, default: str) -> str:
+    value = known.get(name) or default
+    if _redis_place(value) is None:
+        raise WrongSetting(name, value, REDIS_FORM)
+    return value
+
+
+def _redis_place(url: str) -> tuple[str, int, int] | None:
+    """Host or socket path, port and database number that a Redis URL names; None when it names none."""
+    try:
+        parts = urlsplit(url)
+        in_query = parse_qs(parts.query).get("db", [""])[0]
+        if parts.scheme == "unix" and parts.path:
+            return (parts.path, 0, int(in_query or 0))
+        if parts.scheme in ("redis", "rediss") and parts.hostname:
+            host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
+            return (host, parts.port or 6379, int(in_query or parts.path.strip("/") or 0))
+    except ValueError:
+        pass
+    return None
 
 
 def _flag(known: Mapping[str, str], name: str, *, default: bool) -> bool:
