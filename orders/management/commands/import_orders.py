@@ -34,10 +34,10 @@ class Command(BaseCommand):
         )
         parser.add_argument("--chunk", type=_above_zero, default=CHUNK_LINES, help="lines per transaction, about")
 
-    def handle(self, *, file: Path, date_order: DateOrder, report: Path | None, chunk: int, **options: Any) -> None:
+    def handle(self, *, file: Path, date_order: str, report: Path | None, chunk: int, **options: Any) -> None:
         report = report or Path(f"{file.name}.rejected.csv")
         try:
-            counts = import_file(file, report, date_order, chunk)
+            counts = import_file(file, report, DateOrder(date_order), chunk)
         except ImportRefused as error:
             raise CommandError(str(error), returncode=2) from error
         except OperationalError as error:
