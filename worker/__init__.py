@@ -1,0 +1,5 @@
+"""How tasks run: the Celery application, its queues and its schedule. Which tasks there are, the apps say."""
+
+from worker.celery import app
+
+__all__ = ["app"]

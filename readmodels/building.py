@@ -1,0 +1,151 @@
+"""Step 5b: from changes to what they touch, and from that to finished documents, all in one snapshot.
+
+The touched set is worked out here and not in the writer's trigger: only a snapshot shows which documents a change
+reaches (an order inserted by a concurrent transaction would stay stale for ever).
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import combinations
+from typing import Any
+from urllib.parse import quote
+
+from django.db.backends.utils import CursorWrapper
+from psycopg.types.json import Jsonb
+
+from readmodels.generations import Generation
+from readmodels.outbox import Change
+from readmodels.plan import Dependency, Plan
+from readmodels.positions import SEPARATOR
+from readmodels.store import DocumentWrite, RowWrite
+
+Write = DocumentWrite | RowWrite
+CHUNK = 500  # keys per statement: batches of 100 to 1,000 are equally quick
+
+
+def writes_for(cursor: CursorWrapper, generation: Generation, changes: Sequence[Change]) -> list[Write]:
+    """What the changes make of one generation's documents or rows, as the cursor's snapshot shows it."""
+    plan = generation.plan
+    relevant = [(dep, [change for change in changes if concerns(change, dep)]) for dep in plan.dependencies]
+    roots = {root for dependency, of in relevant if of for root in _roots(cursor, plan, dependency, of)}
+    own = [change for dependency, of in relevant if _is_root(plan, dependency) for change in of]
+    if not roots and not own:
+        return []
+    if plan.kind == "document":
+        return _documents(cursor, generation, _document_keys(cursor, plan, roots, own))
+    return _rows(cursor, generation, roots, own)
+
+
+def concerns(change: Change, dependency: Dependency) -> bool:
+    """Whether the change may alter a document by this dependency."""
+    if change.source != dependency.table:
+        return False
+    if change.columns is None:
+        return not dependency.updates_only
+    return not set(dependency.columns).isdisjoint(change.columns)
+
+
+def range_writes(cursor: CursorWrapper, generation: Generation, after: str | None, limit: int) -> tuple[list[Write], str | None]:
+    """The next `limit` documents or rows in order of the root's key, and the last root key (None: there are no more)."""
+    plan = generation.plan
+    cursor.execute(plan.range_sql, [after, after, limit])
+    found = cursor.fetchall()
+    if plan.kind == "document":
+        writes: list[Write] = [_document(generation, key, body) for _, key, body in found]
+    else:
+        writes = [_row(generation, row) for _, *row in found if row[1] is not None]
+    return writes, found[-1][0] if len(found) == limit else None
+
+
+def _is_root(plan: Plan, dependency: Dependency) -> bool:
+    """Whether the dependency is the root's own row (a table may also be read by a path back to itself)."""
+    return dependency.table == plan.root_table and dependency.anchor == plan.root_pk and dependency.touched_sql is None
+
+
+def _roots(cursor: CursorWrapper, plan: Plan, dependency: Dependency, changes: Iterable[Change]) -> set[str]:
+    anchors = {value for change in changes for value in change.values(dependency.anchor)}
+    if dependency.touched_sql is None:
+        return anchors
+    return {root for [root] in _in_chunks(cursor, dependency.touched_sql, anchors)}
+
+
+def _document_keys(cursor: CursorWrapper, plan: Plan, roots: set[str], own: Iterable[Change]) -> set[str]:
+    """The keys to look at: those of the touched rows now, and those that changed rows had before."""
+    if plan.key_column == plan.root_pk or plan.key_column is None:
+        return roots
+    before = {key for change in own for key in change.values(plan.key_column)}
+    return before | {key for [key] in _in_chunks(cursor, plan.placed_sql or "", roots)}
+
+
+def _documents(cursor: CursorWrapper, generation: Generation, keys: set[str]) -> list[Write]:
+    built = dict(_in_chunks(cursor, generation.plan.build_sql, keys))
+    return [_document(generation, key, built.get(key)) for key in sorted(keys)]
+
+
+def _document(generation: Generation, key: str, body: str | None) -> DocumentWrite:
+    return DocumentWrite(generation.plan.name, generation.number, key, body)
+
+
+def _rows(cursor: CursorWrapper, generation: Generation, roots: set[str], own: Sequence[Change]) -> list[Write]:
+    plan = generation.plan
+    built = [_row(generation, row) for row in _in_chunks(cursor, plan.build_sql, roots)]
+    places = {(row_id, partition) for row_id, partition in _places(cursor, plan, roots, own)}
+    gone = places - {(row.row_id, row.partition) for row in built}
+    return [*built, *(RowWrite(plan.name, generation.number, partition, row_id) for row_id, partition in sorted(gone))]
+
+
+def _places(cursor: CursorWrapper, plan: Plan, roots: set[str], own: Sequence[Change]) -> Iterator[tuple[str, str]]:
+    """(row id, partition) where the rows may have been: those of their records before, and of the rows now."""
+    records = [change.before for change in own if change.before]
+    for start in range(0, len(records), CHUNK):
+        cursor.execute(plan.record_sql or "", [Jsonb(records[start : start + CHUNK])])
+        yield from cursor.fetchall()
+    yield from _in_chunks(cursor, plan.placed_sql or "", roots)
+
+
+def _row(generation: Generation, row: Sequence[Any]) -> RowWrite:
+    row_id, partition, position, values, shares, body = row
+    facets = facets_of(generation.plan.filters, values)
+    measured = list(zip(generation.plan.measures, shares, strict=True))
+    return RowWrite(
+        generation.plan.name,
+        generation.number,
+        partition,
+        row_id,
+        body,
+        tuple(member(facet, position, row_id) for facet in facets),
+        # A share of nothing is not kept: a measure that no row adds to has no field.
+        tuple((measure(facet, name), share) for facet in facets for name, share in measured if share),
+    )
+
+
+def facets_of(filters: Sequence[str], values: Sequence[str | None]) -> list[str]:
+    """The selections that a row is listed under: all rows, and each subset of its filter values."""
+    pairs = [facet_part(name, value) for name, value in zip(filters, values, strict=True)]
+    return ["&".join(chosen) for size in range(len(pairs) + 1) for chosen in combinations(pairs, size)]
+
+
+def facet_part(name: str, value: str | None) -> str:
+    """One filter value of a facet; a row without the value has the bare name."""
+    return name if value is None else f"{name}={quote(value, safe='')}"
+
+
+def member(facet: str, position: str, row_id: str) -> str:
+    """A row's entry in its partition's index."""
+    return f"{facet}\0{position}{SEPARATOR}{row_id}"
+
+
+def measure(facet: str, name: str) -> str:
+    """The field that keeps a measure of one facet."""
+    return f"{facet}|{name}"
+
+
+def _in_chunks(cursor: CursorWrapper, sql: str, keys: Collection[str]) -> list[tuple[Any, ...]]:
+    """Run a statement that takes one array of keys, a bounded number at a time."""
+    if not sql:
+        return []
+    ordered = sorted(keys)
+    rows: list[tuple[Any, ...]] = []
+    for start in range(0, len(ordered), CHUNK):
+        cursor.execute(sql, [ordered[start : start + CHUNK]])
+        rows += cursor.fetchall()
+    return rows

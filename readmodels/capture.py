@@ -1,0 +1,149 @@
+"""Step 2: capture. Statement-level triggers add a change to the outbox for each row of which a used column changed,
+inside the writer's own transaction; whoever writes (ORM, admin, psql, COPY) is captured alike.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pgtrigger
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+from pgtrigger.compiler import UpsertTriggerSql
+
+from readmodels.outbox import SHARDS
+from readmodels.plan import Plan
+
+PREFIX = "readmodels_capture"
+
+
+@dataclass
+class Capture:
+    """What the triggers of one table keep: the columns that count as a change, and the routing columns."""
+
+    key: str
+    columns: set[str] = field(default_factory=set)
+    routes: set[str] = field(default_factory=set)
+
+
+def captures(plans: Iterable[Plan]) -> dict[str, Capture]:
+    """The union of what the plans depend on, per table."""
+    found: dict[str, Capture] = {}
+    for plan in plans:
+        for dependency in plan.dependencies:
+            table = found.setdefault(dependency.table, Capture(plan.keys[dependency.table]))
+            table.columns |= set(dependency.columns)
+            table.routes |= set(plan.routes[dependency.table])
+    return found
+
+
+def install(plans: Iterable[Plan]) -> list[str]:
+    """The tables' triggers are exactly those that the plans need; returns the names of those put in place or removed."""
+    wanted = {trigger.pgid: trigger for trigger in triggers(plans)}
+    with transaction.atomic(), connection.cursor() as cursor:
+        installed = _installed(cursor)
+        stale = [name for name, (_, mark) in installed.items() if name not in wanted or wanted[name].hash != mark]
+        due = [name for name, trigger in wanted.items() if installed.get(name, ("", ""))[1] != trigger.hash]
+        for name in stale:
+            cursor.execute(f'DROP TRIGGER "{name}" ON {installed[name][0]}')
+        for name in due:
+            cursor.execute(str(wanted[name]))
+            # ALWAYS: what a logical replication or a restore writes is a change too.
+            cursor.execute(f'ALTER TABLE "{wanted[name].table}" ENABLE ALWAYS TRIGGER "{name}"')
+    return sorted({*stale, *due})
+
+
+def missing(plans: Iterable[Plan]) -> list[str]:
+    """The names of triggers that the plans need and the database lacks, or has in another form or switched off."""
+    with connection.cursor() as cursor:
+        installed = _installed(cursor)
+    return sorted(t.pgid for t in triggers(plans) if installed.get(t.pgid, ("", ""))[1] != t.hash)
+
+
+def triggers(plans: Iterable[Plan]) -> list[UpsertTriggerSql]:
+    """The triggers that the plans need: one per table and event, since transition tables take no more."""
+    return [
+        UpsertTriggerSql(
+            pgid=_name(event, table),
+            table=table,
+            func=" ".join(_body(event, table, capture).split()),
+            declare="",
+            when=pgtrigger.After,
+            operation=event,
+            referencing=referencing,
+            level=pgtrigger.Statement,
+        )
+        for table, capture in sorted(captures(plans).items())
+        for event, referencing in (
+            ("INSERT", pgtrigger.Referencing(new="new_rows")),
+            ("UPDATE", pgtrigger.Referencing(old="old_rows", new="new_rows")),
+            ("DELETE", pgtrigger.Referencing(old="old_rows")),
+            ("TRUNCATE", ""),
+        )
+    ]
+
+
+def _installed(cursor: CursorWrapper) -> dict[str, tuple[str, str]]:
+    cursor.execute(
+        "SELECT tgname, tgrelid::regclass::text, CASE WHEN tgenabled = 'A' THEN obj_description(oid) END"
+        " FROM pg_trigger WHERE starts_with(tgname, %s)",
+        [PREFIX],
+    )
+    return {name: (table, mark) for name, table, mark in cursor.fetchall()}
+
+
+def _name(event: str, table: str) -> str:
+    return f"{PREFIX}_{event.lower()}_{table}"[:63]
+
+
+def _body(event: str, table: str, capture: Capture) -> str:
+    """The trigger's body: add the changes, and make the commit durable before a document can show it."""
+    return f"""
+        INSERT INTO readmodels_change (source, key, columns, before, after, xid, at, trace, shard)
+        SELECT '{table}', r.key, r.columns, r.before, r.after, pg_current_xact_id()::text::bigint, clock_timestamp(),
+               nullif(current_setting('readmodels.trace', true), ''), COALESCE(hashtext(r.key), 0) & {SHARDS - 1}
+        FROM ({_rows(event, capture)}) r;
+        IF FOUND AND current_setting('synchronous_commit') = 'off' THEN
+            PERFORM set_config('synchronous_commit', 'on', true);
+        END IF;
+        RETURN NULL;"""
+
+
+def _rows(event: str, capture: Capture) -> str:
+    key = f'"{capture.key}"'
+    before, after = _record("o", capture), _record("n", capture)
+    if event == "INSERT":
+        return f"SELECT n.{key}::text AS key, NULL::text[] AS columns, NULL::jsonb AS before, {after} AS after FROM new_rows n"
+    if event == "DELETE":
+        return f"SELECT o.{key}::text AS key, NULL::text[] AS columns, {before} AS before, NULL::jsonb AS after FROM old_rows o"
+    if event == "TRUNCATE":
+        return "SELECT NULL::text AS key, NULL::text[] AS columns, NULL::jsonb AS before, NULL::jsonb AS after"
+    # A changed key joins nothing: the row went under its old key and came under its new one.
+    gone, came = f"n.{key} IS NULL", f"o.{key} IS NULL"
+    return f"""
+        SELECT COALESCE(o.{key}, n.{key})::text AS key,
+               CASE WHEN {gone} OR {came} THEN NULL ELSE {_changed(capture)} END AS columns,
+               CASE WHEN {came} THEN NULL ELSE {before} END AS before,
+               CASE WHEN {gone} THEN NULL ELSE {after} END AS after
+        FROM old_rows o FULL JOIN new_rows n ON o.{key} = n.{key}
+        WHERE {gone} OR {came} OR {_differs(capture)}"""
+
+
+def _record(row: str, capture: Capture) -> str:
+    pairs = ", ".join(f"'{column}', {row}.\"{column}\"" for column in sorted({capture.key, *capture.routes}))
+    return f"jsonb_build_object({pairs})"
+
+
+def _changed(capture: Capture) -> str:
+    cases = ", ".join(
+        f"CASE WHEN o.\"{column}\" IS DISTINCT FROM n.\"{column}\" THEN '{column}' END"
+        for column in sorted(capture.columns)
+    )
+    return f"array_remove(ARRAY[{cases}], NULL)"
+
+
+def _differs(capture: Capture) -> str:
+    def row(name: str) -> str:
+        return ", ".join(f'{name}."{column}"' for column in sorted(capture.columns))
+
+    return f"ROW({row('o')}) IS DISTINCT FROM ROW({row('n')})"
+

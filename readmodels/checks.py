@@ -1,0 +1,119 @@
+"""System checks: a declaration that can't be served exactly is refused before anything runs, naming the field and what
+to do instead; with a database at hand, triggers that differ from the declarations are named.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Tags, Warning
+from django.core.checks import register as register_check
+from django.db import DatabaseError, connection
+from django.db.models import (
+    BooleanField,
+    CharField,
+    DateField,
+    DateTimeField,
+    F,
+    Field,
+    IntegerField,
+    Model,
+    TextField,
+    UUIDField,
+)
+from django.db.models.expressions import OrderBy
+
+from readmodels.declare import Collection, Document, ReadModel, Sum, declared
+from readmodels.errors import WrongDeclaration
+from readmodels.graph import columns_of, uses
+from readmodels.positions import position_sql
+
+KEY_TYPES = (IntegerField, CharField, TextField, UUIDField, DateField, BooleanField)
+MAX_FILTERS = 3  # each row is listed under every subset of its filter values: 8 entries at the most
+
+
+def register() -> None:
+    """The checks run with `manage.py check`, those of the database with `check --database default` and `migrate`."""
+    register_check(check_declarations, "readmodels")
+    register_check(check_triggers, Tags.database)
+
+
+def check_declarations(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Called by Django once per start of a management command; touches no database."""
+    return [
+        Error(f"{name}: {problem}", obj=read_model, id="readmodels.E001")
+        for name, read_model in declared().items()
+        for problem in problems(read_model)
+    ]
+
+
+def check_triggers(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Called by Django where a database is checked; says which triggers are missing, changed or switched off."""
+    from readmodels import capture, generations
+
+    if not databases or connection.alias not in databases:
+        return []
+    try:
+        missing = capture.missing(generations.declared_plans())
+    except DatabaseError:
+        return []  # nothing is migrated yet
+    if not missing:
+        return []
+    hint = "Run `manage.py migrate`: it installs the triggers that the declared read models need."
+    return [Warning(f"capture is not installed as declared: {', '.join(missing)}", hint=hint, id="readmodels.W001")]
+
+
+def problems(read_model: type[ReadModel]) -> list[str]:
+    """What keeps a read model from being served exactly."""
+    try:
+        uses(read_model)
+        if issubclass(read_model, Document):
+            return list(_document_problems(read_model))
+        if issubclass(read_model, Collection):
+            return list(_collection_problems(read_model))
+    except WrongDeclaration as refusal:
+        return [str(refusal)]
+    return ["is neither a Document nor a Collection: derive it from one of them"]
+
+
+def _document_problems(document: type[Document]) -> Iterator[str]:
+    columns = columns_of(document.key, document.root)
+    field = _column(document.root, columns.pop()) if len(columns) == 1 else None
+    if field is None or not isinstance(document.key, F):
+        yield f"key={document.key!r}: must be one column of {document.root.__name__}"
+    elif not field.unique or field.null:
+        yield f"key={document.key!r}: must be unique and not null; declare a Collection for a key shared by rows"
+    else:
+        yield from _key_problem("key", field)
+
+
+def _collection_problems(collection: type[Collection]) -> Iterator[str]:
+    if not columns_of(collection.partition_by, collection.root):
+        yield "partition_by reads no column: a collection of one partition would live on one server"
+    yield from _key_problem("partition_by", _type_of(collection.partition_by, collection.root))
+    order = collection.order_by
+    position_sql("", _type_of(order.expression if isinstance(order, OrderBy) else order, collection.root))
+    if len(collection.filter_by) > MAX_FILTERS:
+        yield f"filter_by has {len(collection.filter_by)} fields, at most {MAX_FILTERS} are kept"
+    for name, measure in collection.measures.items():
+        expression = measure.expression if isinstance(measure, Sum) else None
+        if isinstance(expression, str | F) and not isinstance(_type_of(expression, collection.root), IntegerField):
+            yield f"measure {name!r} sums {expression!r}, which is no integer: store minor units"
+
+
+def _key_problem(name: str, field: "Field[Any, Any]") -> Iterator[str]:
+    if isinstance(field, DateTimeField) or not isinstance(field, KEY_TYPES):
+        yield f"{name} of type {type(field).__name__}: use an integer, text, UUID or date"
+
+
+def _column(model: type[Model], column: str) -> "Field[Any, Any]":
+    field: Any = next(field for field in model._meta.concrete_fields if field.column == column)
+    return field  # type: ignore[no-any-return]
+
+
+def _type_of(expression: Any, root: type[Model]) -> "Field[Any, Any]":
+    if isinstance(expression, str):
+        expression = F(expression)
+    field: Any = root._base_manager.annotate(rm_value=expression).query.annotations["rm_value"].output_field
+    while field.is_relation:
+        field = field.target_field
+    return field  # type: ignore[no-any-return]

@@ -1,0 +1,53 @@
+"""The engine's settings: one typed object read from `settings.READMODELS`, checked at the start."""
+
+from dataclasses import dataclass, fields
+from functools import cache
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+
+@dataclass(frozen=True)
+class Conf:
+    """Every knob of the engine; a unit in each name."""
+
+    redis_url: str
+    broker_url: str
+    # Batches of 100 to 1,000 documents are equally quick (docs/benchmarks.md); 500 keeps a snapshot under 50 ms.
+    batch_rows: int = 500
+    # A lease only saves double work; this long after a projector died, another takes over what it held.
+    lease_seconds: int = 15
+    # An attempt older than this is refused by the scripts; tombstones outlive it many times over.
+    attempt_seconds: int = 60
+    tombstone_seconds: int = 3600
+    redis_timeout_seconds: float = 2.0
+    # The longest that a query may wait for a consistency token, and what it waits when it names nothing.
+    max_wait_seconds: float = 10.0
+    default_wait_seconds: float = 2.0
+    # How long a reader may use a switched-away generation; it is kept current far longer than this.
+    pointer_seconds: float = 1.0
+    # With more pending transactions than this, progress lowers its horizon in place of naming them.
+    pending_transactions: int = 10_000
+    max_page_rows: int = 100
+    # How long writes leave a broker alone that did not answer.
+    broker_pause_seconds: float = 5.0
+
+
+@cache
+def conf() -> Conf:
+    """The checked settings; raises ImproperlyConfigured naming the setting, its value and what is accepted."""
+    given = {name.lower(): value for name, value in settings.READMODELS.items()}
+    known = {field.name: field for field in fields(Conf)}
+    for name, value in given.items():
+        if name not in known:
+            raise ImproperlyConfigured(f"READMODELS[{name.upper()!r}] is unknown; accepted: {_names(known)}")
+        if known[name].type is not str and not (isinstance(value, int | float) and value > 0):
+            raise ImproperlyConfigured(f"READMODELS[{name.upper()!r}]={value!r}; accepted: a number above 0")
+    missing = [name.upper() for name in ("redis_url", "broker_url") if not given.get(name)]
+    if missing:
+        raise ImproperlyConfigured(f"READMODELS lacks {' and '.join(missing)}; accepted: a redis:// URL")
+    return Conf(**given)
+
+
+def _names(known: dict[str, object]) -> str:
+    return ", ".join(sorted(name.upper() for name in known))

@@ -1,0 +1,166 @@
+"""Read your writes: the consistency token, and how a reader without a database judges what it reads by it.
+
+A token is the writer's transaction id with the epoch. What was read includes the write exactly if the snapshot kept
+beside it shows that transaction as ended, or, for what the write did not touch, if the read model's progress does:
+a snapshot less every transaction with changes not yet projected. Membership, never `position >=`: a token waits for no
+other transaction's work.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core import signing
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from readmodels import outbox
+from readmodels.building import concerns
+from readmodels.conf import conf
+from readmodels.errors import CannotSay, WrongToken
+from readmodels.generations import Generation
+from readmodels.outbox import Change, Pending
+from readmodels.snapshot import EPOCH_WIDTH, Snapshot, is_visible
+from readmodels.store import VERSION_LENGTH
+
+_signer = signing.Signer(salt="readmodels.consistency-token")
+
+
+@dataclass(frozen=True)
+class Token:
+    """A consistency token: the transaction that wrote, and the epoch in which it did."""
+
+    epoch: int
+    xid: int
+
+    def __str__(self) -> str:
+        return _signer.sign(f"{self.epoch}.{self.xid}")
+
+
+@dataclass
+class Written:
+    """Filled when the transaction that it watches is about to commit; token None: nothing was written."""
+
+    token: Token | None = None
+
+
+@contextmanager
+def recorded() -> Iterator[Written]:
+    """One transaction around a command; afterwards its consistency token is known."""
+    written = Written()
+    with transaction.atomic():
+        yield written
+        written.token = _current_token()
+
+
+def parse(text: str) -> Token:
+    """The token of a header's text; raises WrongToken for anything that was not issued here."""
+    try:
+        epoch, xid = _signer.unsign(text).split(".")
+        return Token(int(epoch), int(xid))
+    except (signing.BadSignature, ValueError) as error:
+        raise WrongToken("not a consistency token of this service") from error
+
+
+def _current_token() -> Token | None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT epoch, pg_current_xact_id_if_assigned()::text FROM readmodels_clock")
+        epoch, xid = cursor.fetchone()
+    return Token(epoch, int(xid)) if xid else None
+
+
+# What is kept beside documents and in each bucket
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """The snapshot that a document was built in."""
+
+    version: str
+    at: datetime
+    snapshot: str
+
+    def includes(self, token: Token) -> bool:
+        """Whether what was built in this snapshot shows the token's write."""
+        return int(self.version[:EPOCH_WIDTH]) >= token.epoch and is_visible(token.xid, self.snapshot)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the read models have applied. Pending transactions and their oldest change's time, by read model."""
+
+    stamp: Stamp
+    timeline_epoch: int
+    pending: dict[str, list[int]]
+    oldest: dict[str, float]
+
+    def includes(self, token: Token, read_model: str) -> bool:
+        """Whether the read model has applied the token's write; raises CannotSay for one of another timeline."""
+        if token.epoch < self.timeline_epoch:
+            raise CannotSay("the database was replaced since the write")
+        return self.stamp.includes(token) and token.xid not in self.pending.get(read_model, ())
+
+    def lag_seconds(self, read_model: str) -> float:
+        """The age, when this was written, of the read model's oldest unapplied change."""
+        oldest = self.oldest.get(read_model)
+        return 0.0 if oldest is None else max(0.0, self.stamp.at.timestamp() - oldest)
+
+
+def header(snapshot: Snapshot) -> bytes:
+    """What stands before each document: version, time (ms) and snapshot, one line."""
+    return f"{snapshot.version} {int(snapshot.at.timestamp() * 1000)} {snapshot.text}\n".encode()
+
+
+def parse_document(stored: bytes) -> tuple[Stamp, bytes]:
+    """(stamp, body) of a stored document; an empty body is a tombstone."""
+    line, _, body = stored.partition(b"\n")
+    version, at_ms, snapshot = line.decode().split(" ", 2)
+    return Stamp(version, datetime.fromtimestamp(int(at_ms) / 1000, UTC), snapshot), body
+
+
+def progress(
+    cursor: CursorWrapper, snapshot: Snapshot, generations: Sequence[Generation], applied: Sequence[Change]
+) -> str:
+    """The progress once `applied` is in the store, as text for `parse_progress`."""
+    limit = conf().pending_transactions
+    pending = outbox.pending(cursor, applied, limit)
+    shown = snapshot.text
+    if len(pending) == limit:
+        horizon = pending[0].xid
+        shown = f"{horizon}:{horizon}:"
+    by_model: dict[str, set[int]] = defaultdict(set)
+    oldest: dict[str, float] = {}
+    for row in pending:
+        for name in _concerned(row, generations):
+            by_model[name].add(row.xid)
+            oldest[name] = min(oldest.get(name, row.at.timestamp()), row.at.timestamp())
+    return json.dumps(
+        {
+            "at": snapshot.at.timestamp(),
+            "snapshot": shown,
+            "timeline_epoch": snapshot.timeline_epoch,
+            "pending": {name: sorted(xids) for name, xids in by_model.items()},
+            "oldest": oldest,
+        }
+    )
+
+
+def parse_progress(stored: bytes) -> Progress:
+    """The progress that a bucket keeps."""
+    data: dict[str, Any] = json.loads(stored[VERSION_LENGTH:])
+    at = datetime.fromtimestamp(data["at"], UTC)
+    stamp = Stamp(stored[:VERSION_LENGTH].decode(), at, data["snapshot"])
+    return Progress(stamp, data["timeline_epoch"], data["pending"], data["oldest"])
+
+
+def _concerned(row: Pending, generations: Sequence[Generation]) -> set[str]:
+    change = Change(0, row.xid, row.source, "", row.columns, None, None, row.at)
+    return {
+        generation.plan.name
+        for generation in generations
+        if any(concerns(change, dependency) for dependency in generation.plan.dependencies)
+    }

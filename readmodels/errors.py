@@ -1,0 +1,61 @@
+"""What can go wrong in the engine: one class per thing that a caller handles differently."""
+
+
+class ReadModelError(Exception):
+    """Base of the engine's errors. Transient ones are tried again; permanent ones need a person."""
+
+    is_transient = True
+
+
+class StoreUnavailable(ReadModelError):
+    """Redis did not answer, or answered that it can't serve now. Nothing may be acknowledged."""
+
+
+class StoreLost(StoreUnavailable):
+    """A bucket's marker is not the expected one: what the bucket held is gone or of another time."""
+
+
+class BrokerUnavailable(ReadModelError):
+    """The broker did not take a message; the sweep will find the work."""
+
+
+class AttemptTooOld(ReadModelError):
+    """The attempt outlived its limit; its writes are refused, since tombstones may have expired meanwhile."""
+
+
+class EpochMoved(ReadModelError):
+    """PostgreSQL may have gone back since the epoch was set; the attempt is thrown away."""
+
+
+class NotPrimary(ReadModelError):
+    """The database is a standby; documents are built on the primary only."""
+
+
+class NotProjected(ReadModelError):
+    """No generation of this read model has been built yet."""
+
+
+class NotYet(ReadModelError):
+    """What the consistency token asks for is not in the read model within the wait."""
+
+
+class CannotSay(NotYet):
+    """The token comes from another timeline of the database; whether its write survived is not known here."""
+
+
+class WrongToken(ReadModelError):
+    """The consistency token was not issued here."""
+
+    is_transient = False
+
+
+class WrongCursor(ReadModelError):
+    """The page cursor was not issued for this list."""
+
+    is_transient = False
+
+
+class WrongDeclaration(ReadModelError):
+    """A read model is declared in a way that can't be served exactly; says which field and what to do instead."""
+
+    is_transient = False

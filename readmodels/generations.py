@@ -1,0 +1,133 @@
+"""Generations: full copies of a read model, registered as data, and the pointers that say which one queries see."""
+
+import json
+from dataclasses import dataclass
+
+import structlog
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from readmodels import capture, models
+from readmodels.compiler import compile_plan
+from readmodels.declare import declared
+from readmodels.fingerprint import fingerprint
+from readmodels.models import GenerationState
+from readmodels.plan import Plan, from_data
+from readmodels.store import Store
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One generation as the projector needs it."""
+
+    id: int
+    number: int
+    state: str
+    fingerprint: str
+    plan: Plan
+
+
+_plans: dict[int, Plan] = {}  # a generation's plan never changes
+
+
+def current(cursor: CursorWrapper) -> list[Generation]:
+    """The generations that changes are projected into, as the cursor's snapshot shows them."""
+    cursor.execute(
+        "SELECT id, number, state, fingerprint FROM readmodels_generation WHERE state IN ('building', 'live') ORDER BY id"
+    )
+    rows = cursor.fetchall()
+    unknown = [id for id, *_ in rows if id not in _plans]
+    if unknown:
+        cursor.execute("SELECT id, plan::text FROM readmodels_generation WHERE id = ANY(%s)", [unknown])
+        _plans.update({id: from_data(json.loads(plan)) for id, plan in cursor.fetchall()})
+    return [Generation(*row, plan=_plans[row[0]]) for row in rows]
+
+
+def states(cursor: CursorWrapper) -> set[str]:
+    """The states that there are generations in."""
+    cursor.execute("SELECT DISTINCT state FROM readmodels_generation")
+    return {state for [state] in cursor.fetchall()}
+
+
+def deploy() -> list[str]:
+    """Every declaration has a generation of its fingerprint, and the triggers capture for all; returns the new ones' names.
+
+    Triggers go first, in a transaction of their own: once a generation is registered, no change to it may be missed.
+    The new generations are built by the next repair.
+    """
+    plans = {plan.name: plan for plan in declared_plans()}
+    prints = {name: fingerprint(read_model) for name, read_model in declared().items()}
+    registered = [from_data(row.plan) for row in _rows()]
+    changed = capture.install([*registered, *plans.values()])
+    known = {(row.read_model, row.fingerprint) for row in _rows()}
+    new = [name for name in plans if (name, prints[name]) not in known]
+    for name in new:
+        _register(plans[name], prints[name])
+    if changed or new:
+        log.info("deployed", triggers=len(changed), generations=new)
+    return new
+
+
+def declared_plans() -> list[Plan]:
+    """The plans of all declarations, compiled now."""
+    return [compile_plan(read_model) for read_model in declared().values()]
+
+
+def replace(generation: Generation) -> None:
+    """A new generation of the same plan is registered, to be built from nothing (what a TRUNCATE asks for)."""
+    _register(generation.plan, generation.fingerprint)
+
+
+def switch(building: Generation, store: Store) -> None:
+    """Queries see this generation; the one before it is retired."""
+    rows = models.Generation.objects
+    with transaction.atomic():
+        rows.filter(read_model=building.plan.name, state=GenerationState.LIVE).update(state=GenerationState.RETIRED)
+        rows.filter(id=building.id).update(state=GenerationState.LIVE)
+    point(store)
+    log.info("switched", read_model=building.plan.name, generation=building.number)
+
+
+def point(store: Store) -> None:
+    """The pointers in Redis are those that PostgreSQL has."""
+    if store.pointers() != pointers():
+        store.point(pointers())
+
+
+def pointers() -> dict[str, int]:
+    """Generation numbers by read model, and by read model and fingerprint, of the live generations."""
+    live = models.Generation.objects.filter(state=GenerationState.LIVE)
+    return {
+        name: row.number for row in live for name in (row.read_model, pointer(row.read_model, row.fingerprint))
+    }
+
+
+def pointer(read_model: str, print: str) -> str:
+    """The name under which a fingerprint's generation is pointed to."""
+    return f"{read_model}/{print}"
+
+
+def drop_retired(store: Store) -> None:
+    """Nothing is left of the generations that were switched away from."""
+    for row in models.Generation.objects.filter(state=GenerationState.RETIRED):
+        store.drop(row.read_model, row.number)
+        row.delete()
+
+
+def _register(plan: Plan, print: str) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE readmodels_generation IN SHARE ROW EXCLUSIVE MODE")
+        numbers = models.Generation.objects.filter(read_model=plan.name).values_list("number", flat=True)
+        models.Generation.objects.create(
+            read_model=plan.name,
+            number=max(numbers, default=0) + 1,
+            fingerprint=print,
+            plan=plan.as_data(),
+            state=GenerationState.BUILDING,
+        )
+
+
+def _rows() -> list[models.Generation]:
+    return list(models.Generation.objects.exclude(state=GenerationState.RETIRED))

@@ -1,0 +1,218 @@
+"""The dependency graph of a read model, read off its expressions: which columns of which tables, by which path.
+
+Nothing here needs a database. What can't be followed exactly is refused with the name of the field and the way out.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Aggregate, F, Field, Model, OuterRef, Q, Subquery, Window
+from django.db.models.expressions import RawSQL
+from django.db.models.fields.reverse_related import ForeignObjectRel
+from django.db.models.functions import Now, Random
+
+from readmodels.declare import Collection, Document, Many, ManyCount, ManySum, ReadModel
+from readmodels.errors import WrongDeclaration
+
+VOLATILE = {"RANDOM", "NOW", "CURRENT_TIMESTAMP", "CLOCK_TIMESTAMP", "STATEMENT_TIMESTAMP", "GEN_RANDOM_UUID"}
+OPAQUE = (Subquery, RawSQL, Window, Aggregate, OuterRef)
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One step of a path: rows of `far` that belong to a row of `near`."""
+
+    near: type[Model]
+    near_column: str
+    far: type[Model]
+    far_column: str
+    is_reverse: bool
+    is_enforced: bool
+
+
+Path = tuple[Hop, ...]
+
+
+@dataclass(frozen=True)
+class Use:
+    """A column that a read model reads, at the end of a path from the root."""
+
+    path: Path
+    model: type[Model]
+    column: str
+
+
+def uses(read_model: type[ReadModel]) -> set[Use]:
+    """Every column the read model depends on, link columns included; raises WrongDeclaration."""
+    return set(_declared_uses(read_model))
+
+
+def columns_of(expression: Any, root: type[Model]) -> set[str]:
+    """The root's columns in an expression that may read no other table; raises WrongDeclaration."""
+    found = set(_expression(expression, root, ()))
+    if any(use.path for use in found):
+        raise WrongDeclaration(
+            f"{expression!r} reads another table than {root._meta.db_table}; its value before a change would be lost: "
+            "copy the column to the root"
+        )
+    return {use.column for use in found}
+
+
+def _declared_uses(read_model: type[ReadModel]) -> Iterator[Use]:
+    root = read_model.root
+    yield Use((), root, _pk(root).column)
+    yield from _body(read_model.body, root, ())
+    yield from _expression(read_model.where, root, ())
+    if issubclass(read_model, Document):
+        yield from _expression(read_model.key, root, ())
+    if issubclass(read_model, Collection):
+        yield from _expression(read_model.partition_by, root, ())
+        yield from _expression(read_model.order_by, root, ())
+        for name in read_model.filter_by:
+            yield from _name(name, root, ())
+        for measure in read_model.measures.values():
+            yield from _expression(getattr(measure, "expression", None), root, ())
+            yield from _expression(measure.where, root, ())
+
+
+def _body(body: Mapping[str, Any], model: type[Model], path: Path) -> Iterator[Use]:
+    for value in body.values():
+        yield from _value(value, model, path)
+
+
+def _value(value: Any, model: type[Model], path: Path) -> Iterator[Use]:
+    if isinstance(value, Mapping):
+        yield from _body(value, model, path)
+    elif isinstance(value, Many | ManySum | ManyCount):
+        yield from _many(value, model, path)
+    else:
+        yield from _expression(value, model, path)
+
+
+def _many(many: Many | ManySum | ManyCount, model: type[Model], path: Path) -> Iterator[Use]:
+    hop = reverse_hop(model, many.relation)
+    inner = (*path, hop)
+    yield from _links(inner)
+    yield from _expression(many.where, hop.far, inner)
+    if isinstance(many, Many):
+        yield from _body(many.body, hop.far, inner)
+        yield from _name(many.order_by.lstrip("-"), hop.far, inner)
+    elif isinstance(many, ManySum):
+        yield from _expression(many.expression, hop.far, inner)
+
+
+def _expression(expression: Any, model: type[Model], path: Path) -> Iterator[Use]:
+    if isinstance(expression, Many | ManySum | ManyCount):
+        yield from _many(expression, model, path)
+    elif isinstance(expression, OPAQUE):
+        raise WrongDeclaration(
+            f"{type(expression).__name__} in a body can't be followed to its columns: use Many, ManySum or ManyCount"
+        )
+    elif isinstance(expression, Now | Random) or str(getattr(expression, "function", "")).upper() in VOLATILE:
+        raise WrongDeclaration(f"{expression!r} gives another value each time: store what it gives in a column")
+    elif isinstance(expression, str):
+        yield from _name(expression, model, path)
+    elif isinstance(expression, F):
+        yield from _name(expression.name, model, path)
+    elif isinstance(expression, Q):
+        for child in expression.children:
+            yield from _condition(child, model, path)
+    elif hasattr(expression, "get_source_expressions"):
+        for source in expression.get_source_expressions():
+            yield from _expression(source, model, path)
+
+
+def _condition(child: Any, model: type[Model], path: Path) -> Iterator[Use]:
+    if not isinstance(child, tuple):
+        yield from _expression(child, model, path)
+        return
+    name, value = child
+    yield from _name(name, model, path)
+    if not isinstance(value, str):
+        yield from _expression(value, model, path)
+
+
+def _name(name: str, model: type[Model], path: Path) -> Iterator[Use]:
+    """Follow `customer__region__name`, leaving off what is a lookup or transform at its end."""
+    parts = name.split("__")
+    for position, part in enumerate(parts):
+        field = _field(model, part, name)
+        if isinstance(field, ForeignObjectRel):
+            path = (*path, _single_reverse_hop(field, name))
+            yield from _links(path)
+            model = path[-1].far
+            continue
+        yield Use(path, model, field.column)
+        following = parts[position + 1 : position + 2]
+        if not following or not field.is_relation or part == field.attname or _stays(field, following[0]):
+            return
+        path = (*path, _forward_hop(model, field))
+        model = path[-1].far
+
+
+def _field(model: type[Model], part: str, name: str) -> Any:
+    if part == "pk":
+        return _pk(model)
+    try:
+        field = model._meta.get_field(part)
+    except FieldDoesNotExist as error:
+        raise WrongDeclaration(f"{name!r}: {model.__name__} has no column {part!r}") from error
+    if isinstance(field, Field) and field.model._meta.concrete_model is not model._meta.concrete_model:
+        raise WrongDeclaration(f"{name!r}: {part!r} is inherited from another table: follow the parent link by name")
+    if isinstance(field, Field) and field.many_to_many:
+        raise WrongDeclaration(f"{name!r}: {part!r} is many-to-many: use Many over the table between")
+    return field
+
+
+def _stays(foreign_key: Any, part: str) -> bool:
+    """Whether `part` after a foreign key needs no other table: the key itself, or a lookup on it."""
+    target = foreign_key.target_field
+    if part in ("pk", target.name, target.attname):
+        return bool(part != "pk" or target.primary_key)
+    far_names = {name for field in foreign_key.related_model._meta.get_fields() for name in _names(field)}
+    return part not in far_names and foreign_key.get_lookup(part) is not None
+
+
+def _names(field: Any) -> tuple[str, ...]:
+    return (field.name, getattr(field, "attname", field.name))
+
+
+def reverse_hop(model: type[Model], relation: str) -> Hop:
+    """The hop to the rows whose foreign key points at `model`, by the relation's accessor name."""
+    for field in model._meta.get_fields(include_hidden=True):
+        if isinstance(field, ForeignObjectRel) and relation in (field.name, field.get_accessor_name()):
+            if field.many_to_many:
+                raise WrongDeclaration(f"Many({relation!r}) is many-to-many: use Many over the table between")
+            return _reverse_hop(field)
+    raise WrongDeclaration(f"Many({relation!r}): {model.__name__} has no such reverse relation")
+
+
+def _single_reverse_hop(rel: ForeignObjectRel, name: str) -> Hop:
+    if not rel.one_to_one:
+        raise WrongDeclaration(f"{name!r} lists several {rel.related_model.__name__} rows: use Many({rel.name!r}, ...)")
+    return _reverse_hop(rel)
+
+
+def _reverse_hop(rel: Any) -> Hop:
+    key = rel.field
+    return Hop(rel.model, key.target_field.column, rel.related_model, key.column, True, key.db_constraint)
+
+
+def _forward_hop(model: type[Model], key: Any) -> Hop:
+    return Hop(model, key.column, key.related_model, key.target_field.column, False, key.db_constraint)
+
+
+def _links(path: Path) -> Iterator[Use]:
+    """The columns that the last hop itself reads."""
+    hop = path[-1]
+    if hop.is_reverse:
+        yield Use(path, hop.far, hop.far_column)
+
+
+def _pk(model: type[Model]) -> Any:
+    pk = model._meta.pk
+    if pk is None:
+        raise WrongDeclaration(f"{model.__name__} has no primary key")
+    return pk

@@ -1,0 +1,65 @@
+"""Every Redis key is built here. All keys of one document or partition share one hash tag, so that they fit Redis Cluster."""
+
+from dataclasses import dataclass
+from zlib import crc32
+
+BUCKETS = 256
+PREFIX = "rm:"
+EVERYTHING = "rm:{b???}:*"
+
+# Single values, read apart from any document, live in the first bucket's slot.
+POINTERS = "rm:{b000}:pointers"
+EPOCH = "rm:{b000}:epoch"
+
+
+@dataclass(frozen=True)
+class PartitionKeys:
+    """Where one partition of a collection lives."""
+
+    bucket: int
+    rows: str
+    index: str
+    measures: str
+    tombstones: str
+
+
+def bucket_of(read_model: str, key: str) -> int:
+    """The bucket of a document's or partition's key: 0 to 255, the same in every generation."""
+    return crc32(f"{read_model}:{key}".encode()) % BUCKETS
+
+
+def marker(bucket: int) -> str:
+    """Key of the value that shows that a bucket was not lost."""
+    return f"{tag(bucket)}:marker"
+
+
+def progress(bucket: int) -> str:
+    """Key of the progress kept in a bucket."""
+    return f"{tag(bucket)}:progress"
+
+
+def lease(name: str) -> str:
+    """Key of a lease, e.g. of a shard; its slot does not matter."""
+    return f"{PREFIX}lease:{name}"
+
+
+def document(read_model: str, generation: int, key: str) -> str:
+    """Key of one document."""
+    return f"{tag(bucket_of(read_model, key))}:{read_model}:{generation}:{key}"
+
+
+def partition(read_model: str, generation: int, key: str) -> PartitionKeys:
+    """Keys of one partition: its rows, their order, its measures and its tombstones."""
+    bucket = bucket_of(read_model, key)
+    stem = f"{tag(bucket)}:{read_model}:{generation}:{key}"
+    return PartitionKeys(bucket, f"{stem}:rows", f"{stem}:index", f"{stem}:measures", f"{stem}:tombstones")
+
+
+def pattern(read_model: str, generation: int) -> str:
+    """Matches every key of one generation."""
+    return f"{PREFIX}{{b???}}:{read_model}:{generation}:*"
+
+
+def tag(bucket: int) -> str:
+    """What every key of a bucket begins with; the braces are Redis Cluster's hash tag."""
+    return f"{PREFIX}{{b{bucket:03d}}}"

@@ -1,0 +1,88 @@
+"""The engine's own tables. Triggers and the projector write them in SQL; Django knows them for migrations and the admin."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+
+class Change(models.Model):
+    """The outbox: this row of this table changed in that transaction. Carries routing columns, never state."""
+
+    source = models.TextField()
+    # NULL: the table was truncated.
+    key = models.TextField(null=True)
+    # The used columns that an update changed; NULL for a row that came or went.
+    columns = ArrayField(models.TextField(), null=True)
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    xid = models.BigIntegerField()
+    at = models.DateTimeField(db_default=Now())
+    trace = models.TextField(null=True)
+    shard = models.SmallIntegerField()
+
+    class Meta:
+        db_table = "readmodels_change"
+        # Serves the projector's choice: the oldest changes of the shards it holds.
+        indexes = [models.Index(fields=["shard", "id"], name="readmodels_change_by_shard")]
+
+
+class GenerationState(models.TextChoices):
+    """Where a generation stands; queries are served from live ones only."""
+
+    BUILDING = "building"
+    LIVE = "live"
+    RETIRED = "retired"
+
+
+class Generation(models.Model):
+    """One full copy of a read model, with the compiled declaration that any version of the code builds it from."""
+
+    read_model = models.TextField()
+    number = models.PositiveIntegerField()
+    fingerprint = models.TextField()
+    plan = models.JSONField()
+    state = models.TextField(choices=GenerationState)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "readmodels_generation"
+        constraints = [
+            models.UniqueConstraint(fields=["read_model", "number"], name="readmodels_generation_number"),
+            models.UniqueConstraint(
+                fields=["read_model"], condition=Q(state="live"), name="readmodels_generation_one_is_live"
+            ),
+        ]
+
+
+class Bucket(models.Model):
+    """The marker that a bucket of Redis must carry; another one there, or none, shows that it was lost."""
+
+    number = models.SmallIntegerField(primary_key=True)
+    marker = models.TextField()
+    is_filled = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "readmodels_bucket"
+
+
+class Clock(models.Model):
+    """One row: the epoch, and the fingerprint of the server it was set on."""
+
+    epoch = models.BigIntegerField()
+    server = models.TextField()
+    # The first epoch of this timeline: tokens from before it can't be judged.
+    timeline_epoch = models.BigIntegerField()
+
+    class Meta:
+        db_table = "readmodels_clock"
+
+
+class Witness(models.Model):
+    """One row in an UNLOGGED table, which every crash recovery and promotion empties."""
+
+    epoch = models.BigIntegerField(primary_key=True)
+
+    class Meta:
+        db_table = "readmodels_witness"
+        managed = False

@@ -1,0 +1,61 @@
+"""A declaration compiled to data: the SQL that builds it, what it depends on, its shape.
+
+A plan is stored with its generation, so that code of any version can build any generation (bodies are expressions only).
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """Columns of one table that documents read by one path, and how a changed row leads to the roots it touches."""
+
+    table: str
+    columns: list[str]
+    # The column of `table` whose values, before and after, are the way to the root.
+    anchor: str
+    # SQL from an array of anchor values to root keys; None where the anchor is the root's key itself.
+    touched_sql: str | None
+    # A row that an enforced foreign key points at can't come or go without the pointing row changing too.
+    updates_only: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything the engine needs to serve one read model. SQL has `%s` for parameters, literals are written in."""
+
+    name: str
+    kind: str  # document | collection
+    root_table: str
+    root_pk: str
+    # rows of (pk, key text, ...) for the documents of given keys / given root keys / the next range of root keys
+    build_sql: str
+    range_sql: str
+    # root keys -> document keys, or (row id, partition) of a collection, whether or not `where` holds
+    placed_sql: str
+    # one outbox record (jsonb) -> partition; None for documents
+    record_sql: str | None
+    key_column: str | None
+    filters: list[str]
+    measures: list[str]
+    is_descending: bool
+    is_integer_pk: bool
+    dependencies: list[Dependency]
+    # routing columns per table: what capture keeps of a row before and after
+    routes: dict[str, list[str]]
+    keys: dict[str, str]
+    shape: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def as_data(self) -> dict[str, Any]:
+        """The plan as JSON takes it."""
+        return asdict(self)
+
+
+def from_data(data: dict[str, Any]) -> Plan:
+    """The plan that `as_data` gave."""
+    dependencies = [Dependency(**dependency) for dependency in data["dependencies"]]
+    return Plan(**{**data, "dependencies": dependencies})

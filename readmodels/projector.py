@@ -1,0 +1,129 @@
+"""Step 5: the projector. One snapshot: changes -> what they touch -> documents -> store -> acknowledge.
+
+The order of the steps is the point (docs/decisions/0001-snapshot-clock.md): the rows that a snapshot shows are exactly
+changes that the documents built in it contain; after the guarded write the store holds at least that version; only then
+are those rows deleted. So duplicates, reordering, zombies and crashes between any two steps are harmless.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+import structlog
+
+from readmodels import buckets, building, consistency, generations, outbox, snapshot
+from readmodels.building import Write
+from readmodels.conf import conf
+from readmodels.errors import EpochMoved, ReadModelError
+from readmodels.outbox import Change
+from readmodels.snapshot import Snapshot
+from readmodels.store import Attempt, Store, bucket_of
+
+log = structlog.get_logger()
+
+# A drain gives way to the next task after this many batches, so that no task runs for ever.
+MAX_BATCHES = 200
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one snapshot showed, and what is to be written of it."""
+
+    attempt: Attempt
+    snapshot: Snapshot
+    changes: list[Change]
+    writes: list[Write]
+    filled: frozenset[int]
+    progress: str | None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there may be more than one snapshot took."""
+        return self.progress is None
+
+
+def drain(store: Store, ask_for_help: Callable[[], None] = lambda: None) -> int:
+    """Every change that was pending is projected, or another projector is at it; returns the number of changes.
+
+    Takes the leases of all shards that have work; with a backlog it leaves half of them to others and asks for help.
+    After giving its leases back it looks again: what came meanwhile found the shards taken.
+    """
+    projected, is_full = 0, False
+    for _ in range(MAX_BATCHES):
+        shards = outbox.shards_with_work()
+        if is_full:
+            shards = shards[: (len(shards) + 1) // 2]
+            ask_for_help()
+        if not shards:
+            break
+        holder = uuid4().hex
+        held = store.take_leases([f"shard:{shard}" for shard in shards], holder)
+        if not held:
+            break
+        try:
+            batch = project(store, [int(name.removeprefix("shard:")) for name in held])
+        finally:
+            store.give_back(held, holder)
+        projected, is_full = projected + len(batch.changes), batch.is_full
+    return projected
+
+
+def project(store: Store, shards: Sequence[int]) -> Batch:
+    """One batch of the shards' changes is in the store and acknowledged. Raises what kept it from being so."""
+    try:
+        batch = read(store, shards)
+        write(store, batch)
+        acknowledge(batch)
+        publish_progress(store, batch)
+    except EpochMoved:
+        snapshot.raise_epoch(store)
+        raise
+    if batch.changes:
+        log.info("projected", changes=len(batch.changes), writes=len(batch.writes), version=batch.snapshot.version)
+    return batch
+
+
+def read(store: Store, shards: Sequence[int], limit: int | None = None) -> Batch:
+    """Steps 1 and 2: in one snapshot, the changes and everything that they touch, as built; no transaction stays open."""
+    limit = limit or conf().batch_rows
+    started_ms = store.now_ms()
+    with snapshot.reading() as (cursor, now):
+        changes = outbox.visible(cursor, shards, limit)
+        current = generations.current(cursor)
+        known = buckets.read(cursor)
+        writes = [write for generation in current for write in building.writes_for(cursor, generation, changes)]
+        progress = consistency.progress(cursor, now, current, changes) if len(changes) < limit else None
+    attempt = Attempt(started_ms, now.version, consistency.header(now), known.markers)
+    return Batch(attempt, now, changes, writes, known.filled, progress)
+
+
+def write(store: Store, batch: Batch) -> None:
+    """Step 3: each write is stored, or something newer is."""
+    for start in range(0, len(batch.writes), conf().batch_rows):
+        store.apply(batch.attempt, batch.writes[start : start + conf().batch_rows])
+
+
+def acknowledge(batch: Batch) -> None:
+    """Step 4: exactly the changes that the snapshot showed are gone."""
+    outbox.acknowledge(batch.changes, batch.snapshot.epoch)
+
+
+def publish_progress(store: Store, batch: Batch) -> None:
+    """Where the batch took all there was, the buckets that it wrote say so at once; the sweep tells the others."""
+    if batch.progress is None:
+        return
+    written = {bucket_of(write) for write in batch.writes} | {0}
+    store.put_progress(written & batch.filled, batch.attempt.markers, batch.attempt.version, batch.progress)
+
+
+def settle(store: Store, ask_for_help: Callable[[], None] = lambda: None, attempts: int = 3) -> int:
+    """As `drain`, tried again where the epoch moved or the attempt was refused; returns the number of changes."""
+    for left in reversed(range(attempts)):
+        try:
+            return drain(store, ask_for_help)
+        except ReadModelError as error:
+            if not left:
+                raise
+            log.warning("attempt_thrown_away", reason=str(error))
+    return 0
+

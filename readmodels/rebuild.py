@@ -1,0 +1,122 @@
+"""Fills what is empty: a new generation, or the buckets that Redis lost. Runs beside the projector under the same guard.
+
+Key ranges, each a short snapshot of its own; a bucket is readable only once it is full, a generation only once it is
+switched to. One repair runs at a time (by lease); stopped at any point, the next one begins where nothing was marked done.
+"""
+
+from collections.abc import Callable, Collection
+from uuid import uuid4
+
+import structlog
+
+from readmodels import buckets, building, consistency, generations, keys, outbox, snapshot
+from readmodels.conf import conf
+from readmodels.generations import Generation
+from readmodels.models import GenerationState
+from readmodels.outbox import Change
+from readmodels.store import Attempt, Store, bucket_of
+
+log = structlog.get_logger()
+
+LEASE = "repair"
+OnRange = Callable[[str, int], None]  # called after each range with the read model's name and how many rows it had
+
+
+def is_due(store: Store) -> bool:
+    """Whether anything is lost, unbuilt, truncated or left over."""
+    with snapshot.reading() as (cursor, _):
+        known = buckets.read(cursor)
+        truncated = outbox.truncations(cursor)
+        states = generations.states(cursor)
+    return bool(
+        truncated
+        or len(known.filled) < keys.BUCKETS
+        or states != {GenerationState.LIVE}
+        or store.markers() != known.markers
+        or store.pointers() != generations.pointers()
+    )
+
+
+def repair(store: Store, on_range: OnRange = lambda name, rows: None) -> bool:
+    """Everything is built that was due; False: another process is at it.
+
+    Raises StoreUnavailable and the like where it can't go on; what it marked done stays done.
+    """
+    holder = uuid4().hex
+    if not store.take_leases([LEASE], holder):
+        return False
+
+    def after_range(name: str, rows: int) -> None:
+        store.keep_lease(LEASE, holder)
+        on_range(name, rows)
+
+    try:
+        _begin_lost_buckets(store)
+        truncated, epoch = _replace_truncated()
+        _fill_buckets(store, after_range)
+        _build_generations(store, after_range)
+        outbox.acknowledge(truncated, epoch)
+        generations.point(store)
+        generations.drop_retired(store)
+    finally:
+        store.give_back([LEASE], holder)
+    return True
+
+
+def _begin_lost_buckets(store: Store) -> None:
+    buckets.create_missing()
+    expected = buckets.now().markers
+    lost = [number for number, marker in enumerate(store.markers()) if marker != expected[number]]
+    if lost:
+        log.warning("buckets_lost", buckets=len(lost))
+        # New markers first in PostgreSQL: whoever still expects the old ones is refused from here on.
+        store.begin_buckets({number: buckets.give_new_marker(number) for number in lost})
+
+
+def _replace_truncated() -> tuple[list[Change], int]:
+    """Each generation that reads a truncated table has a successor to be built from nothing.
+
+    Returns the truncations that building the successors does away with, and the epoch they were seen in.
+    """
+    with snapshot.reading() as (cursor, now):
+        truncated = outbox.truncations(cursor)
+        current = generations.current(cursor)
+    tables = {change.source for change in truncated}
+    for generation in current:
+        if generation.state == GenerationState.LIVE and tables & set(generation.plan.routes):
+            generations.replace(generation)
+    return truncated, now.epoch
+
+
+def _fill_buckets(store: Store, on_range: OnRange) -> None:
+    with snapshot.reading() as (cursor, _):
+        found = buckets.read(cursor)
+        live = [each for each in generations.current(cursor) if each.state == GenerationState.LIVE]
+    empty = {number: marker for number, marker in enumerate(found.markers) if number not in found.filled}
+    if empty:
+        for generation in live:
+            _fill(store, generation, empty, on_range)
+        buckets.mark_filled(empty)
+
+
+def _build_generations(store: Store, on_range: OnRange) -> None:
+    with snapshot.reading() as (cursor, _):
+        unbuilt = [each for each in generations.current(cursor) if each.state == GenerationState.BUILDING]
+    for generation in unbuilt:
+        _fill(store, generation, range(keys.BUCKETS), on_range)
+        generations.switch(generation, store)
+
+
+def _fill(store: Store, generation: Generation, into: Collection[int], on_range: OnRange) -> None:
+    """Every document of the generation that belongs into these buckets is stored, or something newer is."""
+    after: str | None = None
+    while True:
+        started_ms = store.now_ms()
+        with snapshot.reading() as (cursor, now):
+            markers = buckets.read(cursor).markers
+            writes, after = building.range_writes(cursor, generation, after, conf().batch_rows)
+        attempt = Attempt(started_ms, now.version, consistency.header(now), markers)
+        store.apply(attempt, [write for write in writes if bucket_of(write) in into])
+        on_range(generation.plan.name, len(writes))
+        if after is None:
+            return

@@ -1,0 +1,25 @@
+-- Puts documents of one bucket, each only over a lower version; a document that is gone becomes a tombstone.
+-- KEYS: marker, document...   ARGV: marker expected, attempt's start (ms), attempt's limit (ms), tombstone's life (ms),
+--       version, header, then one body per document ('' = gone).
+-- Answers 'ok', or why nothing was written: 'lost', 'late', 'doubt' (a higher epoch is stored).
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lost' end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if now - ARGV[2] > tonumber(ARGV[3]) then return 'late' end
+
+local version, header = ARGV[5], ARGV[6]
+local due = {}
+for i = 2, #KEYS do
+  local stored = redis.call('GETRANGE', KEYS[i], 0, #version - 1)
+  if string.sub(stored, 1, 6) > string.sub(version, 1, 6) then return 'doubt' end
+  if stored < version then due[#due + 1] = i end
+end
+for _, i in ipairs(due) do
+  local body = ARGV[i + 5]
+  if body == '' then
+    redis.call('SET', KEYS[i], header, 'PX', ARGV[4])
+  else
+    redis.call('SET', KEYS[i], header .. body)
+  end
+end
+return 'ok'

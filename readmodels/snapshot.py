@@ -1,0 +1,111 @@
+"""Step 5a: the snapshot clock. A snapshot of PostgreSQL is its own version number; the epoch tells one life of it from the next.
+
+N = xmax - 1 - (transactions in progress) grows with each transaction that changes what a snapshot shows (PostgreSQL's
+src/backend/access/transam/README, "Interlocking Transaction Begin, Transaction End, and Snapshots"). A crash may take N
+back: the server's fingerprint and a row in an UNLOGGED table show that, and the epoch goes up.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from readmodels.errors import EpochMoved, NotPrimary
+from readmodels.store import Store
+
+log = structlog.get_logger()
+
+EPOCH_WIDTH, NUMBER_WIDTH = 6, 20
+
+# System identifier, timeline and start time. The control file lags behind a promotion, the WAL file's name does not.
+SERVER_SQL = """(SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system()),
+    left(pg_walfile_name(pg_current_wal_lsn()), 8), extract(epoch FROM pg_postmaster_start_time())))"""
+
+CLOCK_SQL = f"""
+    SELECT c.epoch, c.timeline_epoch, c.server = {SERVER_SQL}
+           AND EXISTS (SELECT FROM readmodels_witness w WHERE w.epoch = c.epoch),
+           s.now::text,
+           pg_snapshot_xmax(s.now)::text::bigint - 1 - (SELECT count(*) FROM pg_snapshot_xip(s.now)),
+           statement_timestamp()
+    FROM readmodels_clock c, (SELECT pg_current_snapshot() AS now) s"""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one snapshot of the primary is called: its version orders it among all others."""
+
+    epoch: int
+    timeline_epoch: int
+    number: int
+    text: str  # pg_snapshot: xmin:xmax:xip,...
+    at: datetime
+
+    @property
+    def version(self) -> str:
+        """The version as text of fixed width, so that Lua compares it exactly (its numbers lose 2^53 + 1)."""
+        return f"{self.epoch:0{EPOCH_WIDTH}d}{self.number:0{NUMBER_WIDTH}d}"
+
+
+def is_visible(xid: int, snapshot: str) -> bool:
+    """Whether the transaction had ended in the snapshot (`pg_visible_in_snapshot`, for a reader without a database)."""
+    _, xmax, running = snapshot.split(":")
+    return xid < int(xmax) and str(xid) not in running.split(",")
+
+
+@contextmanager
+def reading() -> Iterator[tuple[CursorWrapper, Snapshot]]:
+    """One read-only snapshot of the primary, in a transaction that owns no transaction id; ends at the block's end.
+
+    Raises NotPrimary on a standby, EpochMoved when PostgreSQL may have gone back: raise the epoch and begin anew.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_is_in_recovery()")
+        if cursor.fetchone() == (True,):
+            raise NotPrimary("the database is a standby; point DATABASE_URL at the primary")
+        with transaction.atomic():
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield cursor, _read_clock(cursor)
+
+
+def require_epoch(cursor: CursorWrapper, epoch: int) -> None:
+    """Raises EpochMoved unless the epoch is the given one on the server that it was set on."""
+    if _read_clock(cursor).epoch != epoch:
+        raise EpochMoved(f"no longer in epoch {epoch}")
+
+
+def raise_epoch(store: Store) -> int:
+    """The epoch is one more than the greatest of PostgreSQL's and Redis's, unless another process was first."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"SELECT epoch, timeline_epoch, server, {SERVER_SQL} FROM readmodels_clock FOR UPDATE")
+        epoch, timeline_epoch, server, server_now = cursor.fetchone() or (0, 0, "", "")
+        if server == server_now and _has_witness(cursor, epoch):
+            return int(epoch)
+        is_same_timeline = server.split("/")[:2] == server_now.split("/")[:2]
+        raised = max(epoch, store.epoch()) + 1
+        # Redis learns of the epoch before anything is written in it: a number too high does no harm.
+        store.raise_epoch(raised)
+        cursor.execute(
+            "UPDATE readmodels_clock SET epoch = %s, server = %s, timeline_epoch = %s",
+            [raised, server_now, timeline_epoch if is_same_timeline else raised],
+        )
+        cursor.execute("DELETE FROM readmodels_witness")
+        cursor.execute("INSERT INTO readmodels_witness (epoch) VALUES (%s)", [raised])
+    log.warning("epoch_raised", epoch=raised, is_same_timeline=is_same_timeline)
+    return int(raised)
+
+
+def _read_clock(cursor: CursorWrapper) -> Snapshot:
+    cursor.execute(CLOCK_SQL)
+    epoch, timeline_epoch, is_current, text, number, at = cursor.fetchone()
+    if not is_current:
+        raise EpochMoved(f"PostgreSQL was restarted, recovered or replaced since epoch {epoch}")
+    return Snapshot(epoch, timeline_epoch, number, text, at)
+
+
+def _has_witness(cursor: CursorWrapper, epoch: int) -> bool:
+    cursor.execute("SELECT EXISTS (SELECT FROM readmodels_witness WHERE epoch = %s)", [epoch])
+    return cursor.fetchone() == (True,)

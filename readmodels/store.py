@@ -1,0 +1,330 @@
+"""Step 6: the store. Everything that is said to Redis is said here.
+
+Values are replaced only by values of a higher version (the version guard), in Lua, so that duplicates, delays and
+zombies are harmless; every write checks its bucket's marker in the same call, so that none lands in a bucket that was
+lost meanwhile.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+
+from readmodels import connection, keys
+from readmodels.conf import conf
+from readmodels.errors import AttemptTooOld, EpochMoved, StoreLost, StoreUnavailable
+
+SCRIPTS = Path(__file__).parent / "scripts"
+VERSION_LENGTH = 26
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What all writes of one snapshot share: when the attempt began (Redis's clock), and the version it writes."""
+
+    started_ms: int
+    version: str
+    header: bytes
+    markers: Sequence[str]
+
+
+@dataclass(frozen=True)
+class DocumentWrite:
+    """A document as built; body None: it is gone."""
+
+    read_model: str
+    generation: int
+    key: str
+    body: str | None
+
+
+@dataclass(frozen=True)
+class RowWrite:
+    """A row of a partition as built; body None: it is not (or no longer) in this partition.
+
+    `members` are its index entries, `shares` its contributions by measure, integers as text.
+    """
+
+    read_model: str
+    generation: int
+    partition: str
+    row_id: str
+    body: str | None = None
+    members: tuple[str, ...] = ()
+    shares: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class StoredPage:
+    """What one page of a partition holds, as stored."""
+
+    progress: bytes | None
+    members: list[bytes]
+    bodies: list[bytes]
+    measures: dict[str, int]
+
+
+class Store:
+    """The read models' Redis; raises StoreUnavailable where it does not answer."""
+
+    def __init__(self, client: redis.Redis | None = None) -> None:
+        self._client = client or connection.read_models()
+
+    # Writing
+
+    def now_ms(self) -> int:
+        """Redis's own clock, by which the age of an attempt is judged."""
+        with _available():
+            seconds, microseconds = cast(tuple[int, int], self._client.time())
+        return seconds * 1000 + microseconds // 1000
+
+    def apply(self, attempt: Attempt, writes: Sequence[DocumentWrite | RowWrite]) -> None:
+        """Every write is stored, or a newer one is. Raises StoreLost, AttemptTooOld or EpochMoved where one is refused."""
+        documents = [write for write in writes if isinstance(write, DocumentWrite)]
+        rows = [write for write in writes if isinstance(write, RowWrite)]
+        calls = [_put_documents(attempt, bucket, group) for bucket, group in _by_bucket(documents).items()]
+        # A move puts first, then takes off: a row is for a moment in two partitions, never in none.
+        calls += _put_rows(attempt, [row for row in rows if row.body is not None])
+        calls += _put_rows(attempt, [row for row in rows if row.body is None])
+        for answer in self._run(calls):
+            _require_ok(answer)
+
+    def put_progress(self, buckets: Iterable[int], markers: Sequence[str], version: str, value: str) -> None:
+        """The progress of these buckets is at least this; a bucket that was lost is left alone."""
+        self._run(
+            [
+                ("put_if_newer", [keys.marker(b), keys.progress(b)], [markers[b], version, version + value])
+                for b in buckets
+            ]
+        )
+
+    # Reading
+
+    def document(self, read_model: str, generation: int, key: str) -> tuple[bytes | None, bytes | None]:
+        """(progress of the bucket, document) in one command."""
+        bucket = keys.bucket_of(read_model, key)
+        with _available():
+            found = self._client.mget(keys.progress(bucket), keys.document(read_model, generation, key))
+        progress, document = cast(list[bytes | None], found)
+        return progress, document
+
+    def documents(self, read_model: str, generation: int, of: Sequence[str]) -> list[tuple[bytes | None, bytes | None]]:
+        """The same for several keys, in one round trip."""
+        with _available():
+            pipeline = self._client.pipeline(transaction=False)
+            for key in of:
+                bucket = keys.bucket_of(read_model, key)
+                pipeline.mget(keys.progress(bucket), keys.document(read_model, generation, key))
+            return [(progress, document) for progress, document in pipeline.execute()]
+
+    def page(
+        self, read_model: str, generation: int, partition: str, low: str, high: str, *, is_descending: bool, rows: int
+    ) -> StoredPage:
+        """One page between two bounds of the index (as ZRANGEBYLEX takes them), with the partition's measures."""
+        [page] = self._run([_page(read_model, generation, partition, low, high, is_descending, rows)])
+        return _stored_page(page)
+
+    def measures(self, read_model: str, generation: int, partitions: Sequence[str]) -> list[StoredPage]:
+        """The measures of several partitions, without rows, in one round trip."""
+        calls = [_page(read_model, generation, partition, "-", "+", False, 0) for partition in partitions]
+        return [_stored_page(page) for page in self._run(calls)]
+
+    def progress(self, bucket: int = 0) -> bytes | None:
+        """The progress kept in a bucket; each sweep writes all of them."""
+        with _available():
+            return cast(bytes | None, self._client.get(keys.progress(bucket)))
+
+    # Epoch, pointers, markers, leases
+
+    def epoch(self) -> int:
+        """The greatest epoch that was ever written here; 0 where none was."""
+        with _available():
+            return int(cast(bytes, self._client.get(keys.EPOCH) or b"0"))
+
+    def raise_epoch(self, epoch: int) -> None:
+        """The epoch here is at least the given one."""
+        self._run([("raise_to", [keys.EPOCH], [epoch])])
+
+    def pointers(self) -> dict[str, int]:
+        """Which generation a fingerprint, or a read model's name, is served from."""
+        with _available():
+            found = cast(dict[bytes, bytes], self._client.hgetall(keys.POINTERS))
+        return {name.decode(): int(number) for name, number in found.items()}
+
+    def point(self, pointers: dict[str, int]) -> None:
+        """Exactly these pointers stand, all at once."""
+        with _available():
+            pipeline = self._client.pipeline(transaction=True)
+            pipeline.delete(keys.POINTERS)
+            if pointers:
+                pipeline.hset(keys.POINTERS, mapping=cast(dict[Any, Any], pointers))
+            pipeline.execute()
+
+    def markers(self) -> list[str | None]:
+        """The markers that the buckets carry."""
+        with _available():
+            pipeline = self._client.pipeline(transaction=False)
+            for bucket in range(keys.BUCKETS):
+                pipeline.get(keys.marker(bucket))
+            return [marker.decode() if marker else None for marker in pipeline.execute()]
+
+    def begin_buckets(self, markers: Mapping[int, str]) -> None:
+        """The buckets are empty and carry these markers: writes may come; without progress no query is answered."""
+        tags = {keys.tag(bucket).encode() for bucket in markers}
+        kept = {keys.POINTERS.encode(), keys.EPOCH.encode()}
+        self._delete(keys.EVERYTHING, lambda key: key[: key.index(b"}") + 1] in tags and key not in kept)
+        with _available():
+            pipeline = self._client.pipeline(transaction=False)
+            for bucket, marker in markers.items():
+                pipeline.set(keys.marker(bucket), marker)
+            pipeline.execute()
+
+    def drop(self, read_model: str, generation: int) -> None:
+        """Nothing of this generation is left."""
+        self._delete(keys.pattern(read_model, generation))
+
+    def take_leases(self, names: Sequence[str], holder: str) -> list[str]:
+        """The leases that were free are the holder's for `lease_seconds`; returns their names."""
+        with _available():
+            pipeline = self._client.pipeline(transaction=False)
+            for name in names:
+                pipeline.set(keys.lease(name), holder, nx=True, px=conf().lease_seconds * 1000)
+            return [name for name, is_taken in zip(names, pipeline.execute(), strict=True) if is_taken]
+
+    def give_back(self, names: Sequence[str], holder: str) -> None:
+        """The holder's leases are free; one that ran out and went to another is left alone."""
+        self._run([("hold", [keys.lease(name)], [holder, 0]) for name in names])
+
+    def keep_lease(self, name: str, holder: str) -> None:
+        """The lease runs anew, if it is still the holder's."""
+        self._run([("hold", [keys.lease(name)], [holder, conf().lease_seconds * 1000])])
+
+    # For the drift check and the tests
+
+    def contents(self, read_model: str, generation: int) -> Iterator[tuple[str, bytes | dict[bytes, Any]]]:
+        """Every key of a generation with its value: text, hash, or index (member -> score)."""
+        with _available():
+            for key in self._client.scan_iter(match=keys.pattern(read_model, generation), count=1000):
+                kind = self._client.type(key)
+                if kind == b"string":
+                    yield key.decode(), cast(bytes, self._client.get(key))
+                elif kind == b"hash":
+                    yield key.decode(), cast(dict[bytes, Any], self._client.hgetall(key))
+                elif kind == b"zset":
+                    yield key.decode(), dict(cast(list[tuple[bytes, float]], self._client.zrange(key, 0, -1, withscores=True)))
+
+    def _delete(self, pattern: str, is_due: Callable[[bytes], bool] = lambda key: True) -> None:
+        """Unlink the matching keys a few at a time, so that nobody waits for it."""
+        with _available():
+            pipeline = self._client.pipeline(transaction=False)
+            for key in self._client.scan_iter(match=pattern, count=1000):
+                if is_due(key):
+                    pipeline.unlink(key)
+                if len(pipeline) == 500:
+                    pipeline.execute()
+            pipeline.execute()
+
+    def _run(self, calls: Sequence[tuple[str, Sequence[str], Sequence[Any]]]) -> list[Any]:
+        """Run scripts, each on keys of one slot, in one round trip; load them where Redis has not seen them."""
+        if not calls:
+            return []
+        with _available():
+            try:
+                return self._pipeline(calls)
+            except redis.exceptions.NoScriptError:
+                for name in {name for name, _, _ in calls}:
+                    self._client.script_load(_script(name)[0])
+                return self._pipeline(calls)
+
+    def _pipeline(self, calls: Sequence[tuple[str, Sequence[str], Sequence[Any]]]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for name, script_keys, arguments in calls:
+            pipeline.evalsha(_script(name)[1], len(script_keys), *script_keys, *arguments)
+        return cast(list[Any], pipeline.execute())
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    try:
+        yield
+    except redis.exceptions.NoScriptError:
+        raise
+    except redis.RedisError as error:
+        raise StoreUnavailable(str(error)) from error
+
+
+@cache
+def _script(name: str) -> tuple[str, str]:
+    text = (SCRIPTS / f"{name}.lua").read_text()
+    return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _require_ok(answer: bytes) -> None:
+    if answer == b"lost":
+        raise StoreLost("a bucket does not carry its marker")
+    if answer == b"late":
+        raise AttemptTooOld(f"the attempt took longer than {conf().attempt_seconds} s")
+    if answer == b"doubt":
+        raise EpochMoved("the store holds a higher epoch")
+
+
+def bucket_of(write: DocumentWrite | RowWrite) -> int:
+    """The bucket that a write goes to."""
+    return keys.bucket_of(write.read_model, write.key if isinstance(write, DocumentWrite) else write.partition)
+
+
+def _by_bucket(documents: Iterable[DocumentWrite]) -> dict[int, list[DocumentWrite]]:
+    groups: dict[int, list[DocumentWrite]] = defaultdict(list)
+    for document in documents:
+        groups[bucket_of(document)].append(document)
+    return groups
+
+
+def _limits(attempt: Attempt, bucket: int) -> list[Any]:
+    limit_ms, tombstone_ms = conf().attempt_seconds * 1000, conf().tombstone_seconds * 1000
+    return [attempt.markers[bucket], attempt.started_ms, limit_ms, tombstone_ms, attempt.version]
+
+
+def _put_documents(attempt: Attempt, bucket: int, documents: Sequence[DocumentWrite]) -> tuple[str, list[str], list[Any]]:
+    names = [keys.document(document.read_model, document.generation, document.key) for document in documents]
+    bodies = [document.body or "" for document in documents]
+    return "put_documents", [keys.marker(bucket), *names], [*_limits(attempt, bucket), attempt.header, *bodies]
+
+
+def _put_rows(attempt: Attempt, rows: Iterable[RowWrite]) -> list[tuple[str, list[str], list[Any]]]:
+    groups: dict[tuple[str, int, str], list[RowWrite]] = defaultdict(list)
+    for row in rows:
+        groups[(row.read_model, row.generation, row.partition)].append(row)
+    calls: list[tuple[str, list[str], list[Any]]] = []
+    for name, group in groups.items():
+        at = keys.partition(*name)
+        arguments = [argument for row in group for argument in _row_arguments(row)]
+        names = [keys.marker(at.bucket), at.rows, at.index, at.measures, at.tombstones]
+        calls.append(("put_rows", names, [*_limits(attempt, at.bucket), *arguments]))
+    return calls
+
+
+def _row_arguments(row: RowWrite) -> list[Any]:
+    shares = [part for share in row.shares for part in share]
+    return [row.row_id, row.body or "", len(row.members), *row.members, len(row.shares), *shares]
+
+
+def _page(
+    read_model: str, generation: int, partition: str, low: str, high: str, is_descending: bool, rows: int
+) -> tuple[str, list[str], list[Any]]:
+    at = keys.partition(read_model, generation, partition)
+    names = [keys.marker(at.bucket), keys.progress(at.bucket), at.rows, at.index, at.measures]
+    return "page", names, [low, high, "desc" if is_descending else "asc", rows]
+
+
+def _stored_page(answer: Sequence[Any]) -> StoredPage:
+    _, progress, members, rows, measures = answer
+    pairs = zip(measures[::2], measures[1::2], strict=True)
+    bodies = [row[6 + int(row[:6]) :] for row in rows]
+    return StoredPage(progress, members, bodies, {name.decode(): int(total) for name, total in pairs})

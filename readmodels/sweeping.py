@@ -1,0 +1,36 @@
+"""The sweep: each second, the authority on what there is to do. Wakes only make it quicker."""
+
+from collections.abc import Callable
+
+import structlog
+
+from readmodels import buckets, consistency, generations, projector, rebuild, snapshot
+from readmodels.errors import EpochMoved
+from readmodels.store import Store
+
+log = structlog.get_logger()
+
+
+def sweep(store: Store, ask_for_repair: Callable[[], object]) -> int:
+    """All pending changes are projected, a repair is asked for where one is due, and every bucket shows the progress."""
+    if _is_repair_due(store):
+        ask_for_repair()
+    projected = projector.settle(store)
+    publish_progress(store)
+    return projected
+
+
+def publish_progress(store: Store) -> None:
+    """Every filled bucket says what the read models have applied, as of one snapshot taken now."""
+    with snapshot.reading() as (cursor, now):
+        known = buckets.read(cursor)
+        progress = consistency.progress(cursor, now, generations.current(cursor), [])
+    store.put_progress(known.filled, known.markers, now.version, progress)
+
+
+def _is_repair_due(store: Store) -> bool:
+    try:
+        return rebuild.is_due(store)
+    except EpochMoved:
+        snapshot.raise_epoch(store)
+        return rebuild.is_due(store)

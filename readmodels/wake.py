@@ -1,0 +1,87 @@
+"""Step 2b: the wake. One Celery message per transaction at the most says "there is work"; it carries no data and may be
+lost: the sweep is the authority. A broker that is down, slow or full never fails a write.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import structlog
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from readmodels import connection
+from readmodels.conf import conf
+from readmodels.declare import declared
+from readmodels.errors import BrokerUnavailable
+from readmodels.graph import uses
+
+log = structlog.get_logger()
+
+FLAG = "readmodels:wake"
+# A flag left behind by a lost message holds back wakes no longer than the sweep takes to find the work.
+FLAG_MS = 1000
+
+
+class Wake:
+    """Publishes wakes, coalesced by a flag in the broker; after a failure it leaves the broker alone for a while."""
+
+    def __init__(self, publish: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._publish = publish
+        self._clock = clock
+        self._closed_until = 0.0
+
+    def __call__(self) -> None:
+        """A projector has been told that there is work, or need not be, or can't be; never raises."""
+        if self._clock() < self._closed_until:
+            return
+        try:
+            if raise_flag():
+                self._publish()
+        except Exception as error:  # whatever the broker's client raises, the write has committed and stands
+            self._closed_until = self._clock() + conf().broker_pause_seconds
+            log.warning("wake_failed", reason=str(error), pause_seconds=conf().broker_pause_seconds)
+
+
+def raise_flag() -> bool:
+    """The flag is up; True when it was not before."""
+    return bool(connection.broker().set(FLAG, 1, nx=True, px=FLAG_MS))
+
+
+def clear_flag() -> None:
+    """The flag is down: a change committed from now on wakes again. Called before draining starts."""
+    try:
+        connection.broker().delete(FLAG)
+    except connection.RedisError as error:
+        raise BrokerUnavailable(str(error)) from error
+
+
+def on_connection(wake: Callable[[], None]) -> Callable[..., None]:
+    """A receiver of `connection_created` that has each write to a captured table wake the worker once it commits."""
+
+    def install(sender: object, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+        def run(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+            result = execute(sql, params, many, context)
+            if is_captured(sql) and not any(entry[1] is wake for entry in connection.run_on_commit):
+                transaction.on_commit(wake, using=connection.alias)
+            return result
+
+        if not any(getattr(wrapper, "is_wake", False) for wrapper in connection.execute_wrappers):
+            run.is_wake = True  # type: ignore[attr-defined]
+            connection.execute_wrappers.append(run)
+
+    return install
+
+
+def is_captured(sql: str) -> bool:
+    """Whether a statement may write to a table that some read model depends on."""
+    return _captured_write().match(sql) is not None
+
+
+@cache
+def _captured_write() -> re.Pattern[str]:
+    tables = {use.model._meta.db_table for read_model in declared().values() for use in uses(read_model)}
+    names = "|".join(sorted(re.escape(table) for table in tables)) or "(?!)"
+    return re.compile(rf'\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE)\s+"?(?:{names})\b', re.IGNORECASE)

@@ -1,0 +1,37 @@
+"""How Celery runs here. Nothing in the broker matters: a lost message costs at most a second, until the next sweep."""
+
+from typing import Any
+
+from django.conf import settings
+
+from worker.queues import QUEUES, ROUTES
+from worker.schedule import SCHEDULE
+
+# What kombu takes where redis-py says unix://.
+broker_url = settings.READMODELS["BROKER_URL"].replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+broker_connection_retry_on_startup = True
+# Both time-outs: a broker that accepts and never answers would otherwise hold a write for minutes.
+broker_transport_options: dict[str, Any] = {
+    "socket_timeout": 1.0,
+    "socket_connect_timeout": 1.0,
+    "max_retries": 0,
+    "visibility_timeout": 3600,
+}
+task_publish_retry = False
+task_ignore_result = True
+task_acks_late = False
+accept_content = ["json"]
+task_serializer = "json"
+task_default_queue = "live"
+task_queues = QUEUES
+task_routes = ROUTES
+worker_prefetch_multiplier = 1
+worker_hijack_root_logger = False
+worker_send_task_events = False
+# No task runs longer than this; it is then begun anew by a sweep.
+task_soft_time_limit = 600
+task_time_limit = 660
+beat_schedule = SCHEDULE
+timezone = "UTC"
+# Celery closes the database connection after each task unless told this; reusing it halves commit-to-visible.
+CELERY_DB_REUSE_MAX = 1_000_000
