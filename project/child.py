@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -84,12 +84,18 @@ def run(
         kill(process)
 
 
-def stop(process: subprocess.Popen[bytes], stop_signal: signal.Signals, limit_seconds: float) -> None:
-    """The process has ended: by the signal, or killed after the limit together with what it started."""
-    process.send_signal(stop_signal)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(max(limit_seconds, POLL_SECONDS))
-    kill(process)
+def stop(
+    processes: Iterable[subprocess.Popen[bytes]], limit_seconds: float, stop_signal: signal.Signals = signal.SIGTERM
+) -> None:
+    """All have ended: by one signal each, in this order, or killed after the limit with what they had started."""
+    deadline = time.monotonic() + limit_seconds
+    stopping = list(processes)
+    for process in stopping:
+        process.send_signal(stop_signal)
+    for process in stopping:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(deadline - time.monotonic(), POLL_SECONDS))
+        kill(process)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

@@ -61,7 +61,8 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
     is_debug = _flag(known, "DEBUG", default=True)
     redis_url = _redis_url(known, "REDIS_URL", NO_REDIS)
     broker_url = _redis_url(known, "BROKER_URL", NO_BROKER)
-    if _redis_place(redis_url) == _redis_place(broker_url):
+    both_given = known.get("REDIS_URL") and known.get("BROKER_URL")
+    if both_given and _redis_place(redis_url) == _redis_place(broker_url):
         raise WrongSetting("BROKER_URL", broker_url, "another server or database than REDIS_URL's")
     return Environment(
         database_url=_database_url(known),
@@ -100,10 +101,11 @@ def without_password(text: str) -> str:
 def _database_url(known: Mapping[str, str]) -> str:
     value = known.get("DATABASE_URL") or NO_DATABASE
     try:
-        is_usable = value.startswith(("postgresql://", "postgres://")) and bool(conninfo_to_dict(value).get("dbname"))
+        parts = conninfo_to_dict(value) if value.startswith(("postgresql://", "postgres://")) else {}
     except psycopg.ProgrammingError:
-        is_usable = False
-    if not is_usable:
+        parts = {}
+    ports = str(parts.get("port", "5432")).split(",")
+    if not parts.get("dbname") or not all(port.isdigit() for port in ports):
         raise WrongSetting("DATABASE_URL", value, POSTGRES_FORM)
     return value
 

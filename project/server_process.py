@@ -64,7 +64,7 @@ class Server:
     def stop(self) -> None:
         """The server has ended in good order, or was killed after 20 seconds."""
         if self.is_running and self.process:
-            child.stop(self.process, self.stop_signal, STOP_SECONDS)
+            child.stop([self.process], STOP_SECONDS, self.stop_signal)
 
     def kill(self) -> None:
         """The server has been killed with SIGKILL."""

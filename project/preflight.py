@@ -1,0 +1,84 @@
+"""What must hold before anything is started; each check that fails raises CannotStart with one line."""
+
+import fcntl
+import http.client
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import redis
+
+from project import env
+from project.child import CannotStart
+
+ANSWER_SECONDS = 5
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """This process alone works on the data folder. The kernel gives the lock back, even after a kill -9."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise CannotStart(f"Already running on {folder} (pid {holder}); stop it with: kill {holder}") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def require_free_port(host: str, port: int) -> None:
+    """The API will be able to listen on host and port."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise CannotStart(
+            f"Port {port} on {host} can't be used ({reason}); choose another: make run PORT={port % 65535 + 1}"
+        ) from None
+
+
+def is_answering(base_url: str) -> bool:
+    """Whether an HTTP server there gives an answer, whichever."""
+    with closing(http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=ANSWER_SECONDS)) as connection:
+        try:
+            connection.request("GET", "/api/")
+            connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            return False
+    return True
+
+
+def require_answers(environ: Mapping[str, str]) -> set[str]:
+    """The variables that name servers of the user's own, which all answer."""
+    checks = {"DATABASE_URL": _ask_postgres, "REDIS_URL": _ask_redis, "BROKER_URL": _ask_redis}
+    named = {variable for variable in env.SERVER_VARIABLES if environ.get(variable)}
+    for variable in sorted(named):
+        try:
+            checks[variable](environ[variable])
+        except (psycopg.Error, redis.RedisError, OSError) as error:
+            reason = env.without_password(" ".join(str(error).split()))
+            raise CannotStart(
+                f"The server that {variable} names does not answer ({reason}); start it, "
+                f"or unset {variable} to use the project's own"
+            ) from None
+    return named
+
+
+def _ask_postgres(url: str) -> None:
+    psycopg.connect(url, connect_timeout=ANSWER_SECONDS).close()
+
+
+def _ask_redis(url: str) -> None:
+    limits = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
+    with closing(redis.Redis.from_url(url, retry=None, **limits)) as client:
+        client.ping()

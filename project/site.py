@@ -1,0 +1,122 @@
+"""What runs: the servers and, on top of them, the API, the worker and beat."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from project import child, env
+from project.embedded import Servers
+
+MANAGE = [sys.executable, str(env.ROOT / "manage.py")]
+WATCH_SECONDS = 0.2
+# Celery finishes the batch in hand before it stops; what is cut short is projected after the next start.
+STOP_SECONDS = 10
+
+
+class ChildEnded(Exception):
+    """A part has ended that should not have; the text says which, how, and what its log ends with."""
+
+
+@dataclass
+class Site:
+    """One running system: where it answers, what it was told, and its processes by name."""
+
+    folder: Path
+    base_url: str
+    servers: Servers
+    children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the database is the embedded one, and so nobody's production."""
+        return "DATABASE_URL" in self.servers.by_variable
+
+    @property
+    def logs(self) -> Path:
+        """Where each part has its log."""
+        return self.folder / "logs"
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment of every process that belongs to it."""
+        demo = {"DEMO": os.environ.get("DEMO", "1")} if self.is_demo else {}
+        here = {"READMODELS_DATA": str(self.folder), "PYTHONUNBUFFERED": "1"}
+        return {**os.environ, **self.servers.urls, **demo, **here}
+
+    def check(self) -> None:
+        """All parts run; raises ChildEnded otherwise."""
+        servers = {server.name: server.process for server in self.servers.by_variable.values()}
+        for name, process in (servers | self.children).items():
+            if process is not None and process.poll() is not None:
+                raise ChildEnded(f"{name} {_outcome(process.returncode)}. Its log ends:\n{self._log_tail(name)}")
+
+    def wait(self) -> NoReturn:
+        """Runs on until a signal stops it (KeyboardInterrupt) or a part ends (ChildEnded)."""
+        while True:
+            self.check()
+            time.sleep(WATCH_SECONDS)
+
+    def start(self, name: str, command: list[str]) -> None:
+        """The part has been started."""
+        log = self.logs / f"{name}.log"
+        self.children[name] = child.spawn(command, log=log, environ=self.environ, folder=env.ROOT)
+
+    def stop(self) -> None:
+        """All parts on top of the servers have ended, the last started first."""
+        child.stop(reversed(self.children.values()), STOP_SECONDS)
+
+    def manage(self, name: str, *words: str, limit_seconds: float, has_log: bool = True) -> None:
+        """A management command has done its work; raises ChildEnded if it, or a part of the site, failed."""
+        log = self.logs / f"{name}.log" if has_log else None
+        process = child.spawn([*MANAGE, name, *words], log=log, environ=self.environ, folder=env.ROOT)
+
+        def is_over() -> bool:
+            self.check()
+            return process.poll() is not None
+
+        try:
+            child.wait_until(is_over, limit_seconds)
+        finally:
+            child.stop([process], STOP_SECONDS)
+        if process.returncode != 0:
+            raise ChildEnded(f"manage.py {name} {_outcome(process.returncode)}.\n{self._log_tail(name)}".rstrip())
+
+    def _log_tail(self, name: str) -> str:
+        return child.tail(self.logs / f"{name}.log")
+
+
+def api_command(host: str, port: int, processes: int) -> list[str]:
+    """Granian in WSGI mode, which served Django 2.5 times as fast as gunicorn here; two to four threads are enough."""
+    options = [f"--host={host}", f"--port={port}", f"--workers={processes}", "--blocking-threads=4"]
+    options += ["--no-access-log", "--workers-kill-timeout=5", "--respawn-failed-workers"]
+    return [sys.executable, "-m", "granian", "--interface=wsgi", *options, "project.wsgi:application"]
+
+
+def worker_command(broker_url: str, processes: int) -> list[str]:
+    """Celery's worker. It need not know other workers, and asking for them costs the start a second."""
+    options = [f"--concurrency={processes}", "--loglevel=INFO", "--without-mingle", "--without-gossip"]
+    return [*_celery(broker_url), "worker", *options]
+
+
+def beat_command(broker_url: str, folder: Path) -> list[str]:
+    """Celery's scheduler; at INFO it would write a line a second."""
+    return [*_celery(broker_url), "beat", f"--schedule={folder / 'run' / 'beat'}", "--pidfile=", "--loglevel=WARNING"]
+
+
+def _celery(broker_url: str) -> list[str]:
+    command = [sys.executable, "-m", "celery", "-A", "worker"]
+    if broker_url.startswith("unix://"):
+        # Its command line takes BROKER_URL from the environment, past the settings, and can't read this form.
+        form = broker_url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+        command.append(f"--broker={form}")
+    return command
+
+
+def _outcome(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

@@ -1,0 +1,102 @@
+"""Starts everything, in the order in which each part needs the one before, and stops it in reverse.
+
+Nothing here reads the database: what does is a child process, given the addresses in its environment.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from project import child
+from project.child import CannotStart
+from project.embedded import Servers
+from project.preflight import is_answering, locked, require_answers, require_free_port
+from project.site import Site, api_command, beat_command, worker_command
+
+MIGRATE_SECONDS = 300
+DEMO_DATA_SECONDS = 900
+API_SECONDS = 60
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def running(
+    folder: Path,
+    port: int,
+    *,
+    host: str = "127.0.0.1",
+    processes: int = 2,
+    demo_data: bool = True,
+    say: Say = print,
+) -> Iterator[Site]:
+    """Servers, API, worker and beat run for as long as the block lasts; nothing of them is left afterwards.
+
+    Call it in the main thread: a signal to stop raises KeyboardInterrupt there, once. Raises CannotStart where the user
+    has something to do first, ChildEnded where a part failed during the start.
+    """
+    with ExitStack() as stack:
+        _interrupt_on_signals(stack)
+        try:
+            stack.enter_context(locked(folder))
+            require_free_port(host, port)
+            servers = Servers(folder, without=require_answers(os.environ))
+            site = Site(folder.resolve(), f"http://{_reachable(host)}:{port}", servers)
+            stack.callback(servers.stop)
+            stack.callback(site.stop)
+            _start(site, host, port, processes, say)
+            if site.is_demo and demo_data:
+                site.manage("create_demo_data", limit_seconds=DEMO_DATA_SECONDS, has_log=False)
+            yield site
+        finally:
+            # From here on all ends within bounds; a second Ctrl-C must not leave half of it behind.
+            for number in STOP_SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+
+
+def _start(site: Site, host: str, port: int, processes: int, say: Say) -> None:
+    with _timed(say, "PostgreSQL and Redis"):
+        site.servers.start()
+    with _timed(say, "Migrations"):
+        site.manage("migrate", "--no-input", limit_seconds=MIGRATE_SECONDS)
+    with _timed(say, "API, worker and beat"):
+        site.start("worker", worker_command(site.environ["BROKER_URL"], processes))
+        site.start("beat", beat_command(site.environ["BROKER_URL"], site.folder))
+        site.start("api", api_command(host, port, processes))
+        _wait_for_api(site)
+
+
+def _wait_for_api(site: Site) -> None:
+    def is_up() -> bool:
+        site.check()
+        return is_answering(site.base_url)
+
+    if not child.wait_until(is_up, API_SECONDS):
+        raise CannotStart(f"The API does not answer on {site.base_url} after {API_SECONDS} s; see {site.logs}/api.log")
+
+
+def _interrupt_on_signals(stack: ExitStack) -> None:
+    """Until the stack unwinds, each signal to stop raises KeyboardInterrupt."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for number in STOP_SIGNALS:
+        stack.callback(signal.signal, number, signal.signal(number, interrupt))
+
+
+@contextmanager
+def _timed(say: Say, what: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    say(f"  {what:<24} ready after {time.monotonic() - started:.1f} s")
+
+
+def _reachable(host: str) -> str:
+    """The host to ask on this machine when the API listens on all addresses."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host) or (f"[{host}]" if ":" in host else host)  # noqa: S104
