@@ -1,0 +1,56 @@
+# The whole project by name: `make help`. Needs Python 3.11 or newer, nothing else; all of it stays in .venv and .data.
+
+PYTHON ?= python3
+PORT ?= 8000
+DATA ?=
+ARGS ?=
+
+VENV := .venv/bin/python
+# One stamp per content of the pins: packages are installed when a pin has changed, and only then.
+RUN_PINS := .venv/pins-$(shell cat requirements.txt | cksum | cut -d ' ' -f 1)
+DEV_PINS := .venv/dev-pins-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d ' ' -f 1)
+INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV) -m pip install --quiet --no-input
+
+.PHONY: help run demo test lint clean
+.DEFAULT_GOAL := help
+
+help: ## say what each target does
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: $(RUN_PINS) ## start everything here until Ctrl-C; PORT=8001 chooses the port
+	@$(VENV) manage.py up --port $(PORT)
+
+demo: $(RUN_PINS) ## show it at work, step by step; DATA=file.csv.gz brings orders of your own
+	@$(VENV) manage.py demo $(if $(DATA),--data $(DATA))
+
+test: $(DEV_PINS) ## run all tests; ARGS="-k name" chooses
+	@$(VENV) -m pytest $(ARGS)
+
+lint: $(DEV_PINS) ## check style and types
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy .
+
+clean: ## remove the virtual environment, and the data, of this folder
+	rm -rf .venv .data .pytest_cache .mypy_cache .ruff_cache .hypothesis staticfiles
+
+$(RUN_PINS): | $(VENV)
+	@echo "Installing the pinned packages into .venv: once, about a minute ..."
+	@rm -f .venv/pins-* .venv/dev-pins-*
+	@$(INSTALL) -r requirements.txt
+	@touch $@
+
+$(DEV_PINS): $(RUN_PINS)
+	@echo "Installing the pinned development tools into .venv ..."
+	@rm -f .venv/dev-pins-*
+	@$(INSTALL) -r requirements-dev.txt
+	@touch $@
+
+$(VENV):
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo "There is no $(PYTHON) here; install Python 3.11 or newer, or name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$$($(PYTHON) --version 2>&1) is too old: 3.11 or newer is needed; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) can't make virtual environments; on Debian or Ubuntu: apt install python3-venv" >&2; exit 2; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 2; }
