@@ -1,5 +1,6 @@
 """The 256 buckets as PostgreSQL knows them: the marker that each must carry, and which of them are filled."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -7,6 +8,9 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from readmodels import keys, models
+
+
+FROM_MARKERS = "FROM unnest(%s::int[], %s::text[]) AS m (number, marker) WHERE b.number = m.number"
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,23 @@ def create_missing() -> None:
     )
 
 
-def give_new_marker(number: int) -> str:
-    """The bucket has a marker it never had, and is not filled; returns the marker."""
-    marker = uuid4().hex
-    models.Bucket.objects.filter(number=number).update(marker=marker, is_filled=False)
-    return marker
+def give_new_markers(numbers: Sequence[int]) -> dict[int, str]:
+    """These buckets have markers they never had, and are not filled; returns the markers."""
+    markers = {number: uuid4().hex for number in numbers}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE readmodels_bucket b SET marker = m.marker, is_filled = false {FROM_MARKERS}", _pairs(markers)
+        )
+    return markers
 
 
-def mark_filled(markers: dict[int, str]) -> None:
+def mark_filled(markers: Mapping[int, str]) -> None:
     """The buckets that still have these markers are filled."""
-    for number, marker in markers.items():
-        models.Bucket.objects.filter(number=number, marker=marker).update(is_filled=True)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE readmodels_bucket b SET is_filled = true {FROM_MARKERS} AND b.marker = m.marker", _pairs(markers)
+        )
+
+
+def _pairs(markers: Mapping[int, str]) -> list[list[int] | list[str]]:
+    return [list(markers), list(markers.values())]

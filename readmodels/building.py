@@ -44,7 +44,9 @@ def concerns(change: Change, dependency: Dependency) -> bool:
     return not set(dependency.columns).isdisjoint(change.columns)
 
 
-def range_writes(cursor: CursorWrapper, generation: Generation, after: str | None, limit: int) -> tuple[list[Write], str | None]:
+def range_writes(
+    cursor: CursorWrapper, generation: Generation, after: str | None, limit: int
+) -> tuple[list[Write], str | None]:
     """The next `limit` documents or rows in order of the root's key, and the last root key (None: there are no more)."""
     plan = generation.plan
     cursor.execute(plan.range_sql, [after, after, limit])
@@ -54,6 +56,14 @@ def range_writes(cursor: CursorWrapper, generation: Generation, after: str | Non
     else:
         writes = [_row(generation, row) for _, *row in found if row[1] is not None]
     return writes, found[-1][0] if len(found) == limit else None
+
+
+def builds(cursor: CursorWrapper, generation: Generation, keys: Collection[str]) -> list[Write]:
+    """The documents of these keys, or the rows of these root keys, that there are."""
+    found = _in_chunks(cursor, generation.plan.build_sql, keys)
+    if generation.plan.kind == "document":
+        return [_document(generation, key, body) for key, body in found]
+    return [_row(generation, row) for row in found]
 
 
 def _is_root(plan: Plan, dependency: Dependency) -> bool:
@@ -77,8 +87,9 @@ def _document_keys(cursor: CursorWrapper, plan: Plan, roots: set[str], own: Iter
 
 
 def _documents(cursor: CursorWrapper, generation: Generation, keys: set[str]) -> list[Write]:
-    built = dict(_in_chunks(cursor, generation.plan.build_sql, keys))
-    return [_document(generation, key, built.get(key)) for key in sorted(keys)]
+    built = builds(cursor, generation, keys)
+    gone = keys - {write.key for write in built if isinstance(write, DocumentWrite)}
+    return [*built, *(_document(generation, key, None) for key in sorted(gone))]
 
 
 def _document(generation: Generation, key: str, body: str | None) -> DocumentWrite:
@@ -87,9 +98,9 @@ def _document(generation: Generation, key: str, body: str | None) -> DocumentWri
 
 def _rows(cursor: CursorWrapper, generation: Generation, roots: set[str], own: Sequence[Change]) -> list[Write]:
     plan = generation.plan
-    built = [_row(generation, row) for row in _in_chunks(cursor, plan.build_sql, roots)]
+    built = builds(cursor, generation, roots)
     places = {(row_id, partition) for row_id, partition in _places(cursor, plan, roots, own)}
-    gone = places - {(row.row_id, row.partition) for row in built}
+    gone = places - {(row.row_id, row.partition) for row in built if isinstance(row, RowWrite)}
     return [*built, *(RowWrite(plan.name, generation.number, partition, row_id) for row_id, partition in sorted(gone))]
 
 

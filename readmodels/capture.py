@@ -135,7 +135,7 @@ def _record(row: str, capture: Capture) -> str:
 
 def _changed(capture: Capture) -> str:
     cases = ", ".join(
-        f"CASE WHEN o.\"{column}\" IS DISTINCT FROM n.\"{column}\" THEN '{column}' END"
+        f'CASE WHEN o."{column}" IS DISTINCT FROM n."{column}" THEN \'{column}\' END'
         for column in sorted(capture.columns)
     )
     return f"array_remove(ARRAY[{cases}], NULL)"
@@ -146,4 +146,3 @@ def _differs(capture: Capture) -> str:
         return ", ".join(f'{name}."{column}"' for column in sorted(capture.columns))
 
     return f"ROW({row('o')}) IS DISTINCT FROM ROW({row('n')})"
-

@@ -79,7 +79,7 @@ def _collection(collection: type[Collection]) -> Plan:
     placed = _sql(root._base_manager.annotate(rm_pk=F("pk"), rm_part=named["rm_part"]).values_list("rm_pk", "rm_part"))
     from_table = f" FROM {_quote(root._meta.db_table)}"
     record = f" FROM jsonb_populate_recordset(NULL::{_quote(root._meta.db_table)}, %s::jsonb) AS "
-    located = f'SELECT {row_id_sql("p.rm_pk", root)}, p.rm_part FROM ({{}}) p WHERE p.rm_part IS NOT NULL'
+    located = f"SELECT {row_id_sql('p.rm_pk', root)}, p.rm_part FROM ({{}}) p WHERE p.rm_part IS NOT NULL"
     return Plan(
         kind="collection",
         build_sql=f"SELECT {columns} FROM ({inner}) q"

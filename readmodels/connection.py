@@ -24,6 +24,4 @@ def broker() -> redis.Redis:
 
 
 def _client(url: str, timeout_seconds: float) -> redis.Redis:
-    return redis.Redis.from_url(
-        url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds, **OPTIONS
-    )
+    return redis.Redis.from_url(url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds, **OPTIONS)

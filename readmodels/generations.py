@@ -7,7 +7,7 @@ import structlog
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from readmodels import capture, models
+from readmodels import capture, models, snapshot
 from readmodels.compiler import compile_plan
 from readmodels.declare import declared
 from readmodels.fingerprint import fingerprint
@@ -57,6 +57,7 @@ def deploy() -> list[str]:
     Triggers go first, in a transaction of their own: once a generation is registered, no change to it may be missed.
     The new generations are built by the next repair.
     """
+    snapshot.start_clock()
     plans = {plan.name: plan for plan in declared_plans()}
     prints = {name: fingerprint(read_model) for name, read_model in declared().items()}
     registered = [from_data(row.plan) for row in _rows()]
@@ -99,9 +100,7 @@ def point(store: Store) -> None:
 def pointers() -> dict[str, int]:
     """Generation numbers by read model, and by read model and fingerprint, of the live generations."""
     live = models.Generation.objects.filter(state=GenerationState.LIVE)
-    return {
-        name: row.number for row in live for name in (row.read_model, pointer(row.read_model, row.fingerprint))
-    }
+    return {name: row.number for row in live for name in (row.read_model, pointer(row.read_model, row.fingerprint))}
 
 
 def pointer(read_model: str, print: str) -> str:

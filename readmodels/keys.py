@@ -5,6 +5,7 @@ from zlib import crc32
 
 BUCKETS = 256
 PREFIX = "rm:"
+ROWS = ":rows"  # how a partition's key of rows ends
 EVERYTHING = "rm:{b???}:*"
 
 # Single values, read apart from any document, live in the first bucket's slot.
@@ -52,7 +53,7 @@ def partition(read_model: str, generation: int, key: str) -> PartitionKeys:
     """Keys of one partition: its rows, their order, its measures and its tombstones."""
     bucket = bucket_of(read_model, key)
     stem = f"{tag(bucket)}:{read_model}:{generation}:{key}"
-    return PartitionKeys(bucket, f"{stem}:rows", f"{stem}:index", f"{stem}:measures", f"{stem}:tombstones")
+    return PartitionKeys(bucket, f"{stem}{ROWS}", f"{stem}:index", f"{stem}:measures", f"{stem}:tombstones")
 
 
 def pattern(read_model: str, generation: int) -> str:

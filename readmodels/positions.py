@@ -21,9 +21,9 @@ def row_id_sql(pk: str, root: type[Model]) -> str:
     return f"{pk}::text"
 
 
-def row_id(pk: str, *, is_integer: bool) -> str:
-    """The same for a primary key's text."""
-    return pk.zfill(INTEGER_WIDTH) if is_integer else pk
+def row_key(row_id: str, *, is_integer: bool) -> str:
+    """The primary key's text of a row id."""
+    return row_id.lstrip("0") or "0" if is_integer else row_id
 
 
 def position_sql(value: str, field: "Field[Any, Any]") -> str:

@@ -126,4 +126,3 @@ def settle(store: Store, ask_for_help: Callable[[], None] = lambda: None, attemp
                 raise
             log.warning("attempt_thrown_away", reason=str(error))
     return 0
-

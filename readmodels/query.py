@@ -215,7 +215,10 @@ def _answer(of: type[Document], kept: bytes | None, stored: bytes | None, token:
         answer, is_included = Answer(None, progress.stamp.version, freshness), False
     else:
         stamp, body = consistency.parse_document(stored)
-        answer, is_included = Answer(body or None, stamp.version, freshness), token is not None and stamp.includes(token)
+        answer, is_included = (
+            Answer(body or None, stamp.version, freshness),
+            token is not None and stamp.includes(token),
+        )
     return answer, token is None or is_included or progress.includes(token, of.__name__)
 
 

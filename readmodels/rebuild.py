@@ -70,7 +70,7 @@ def _begin_lost_buckets(store: Store) -> None:
     if lost:
         log.warning("buckets_lost", buckets=len(lost))
         # New markers first in PostgreSQL: whoever still expects the old ones is refused from here on.
-        store.begin_buckets({number: buckets.give_new_marker(number) for number in lost})
+        store.begin_buckets(buckets.give_new_markers(lost))
 
 
 def _replace_truncated() -> tuple[list[Change], int]:

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from readmodels.errors import EpochMoved, NotPrimary
+from readmodels.models import Clock
 from readmodels.store import Store
 
 log = structlog.get_logger()
@@ -71,6 +72,11 @@ def reading() -> Iterator[tuple[CursorWrapper, Snapshot]]:
             yield cursor, _read_clock(cursor)
 
 
+def start_clock() -> None:
+    """The clock has its row; the epoch is raised when it is first read."""
+    Clock.objects.get_or_create(id=1, defaults={"epoch": 0, "server": "", "timeline_epoch": 0})
+
+
 def require_epoch(cursor: CursorWrapper, epoch: int) -> None:
     """Raises EpochMoved unless the epoch is the given one on the server that it was set on."""
     if _read_clock(cursor).epoch != epoch:
@@ -100,7 +106,7 @@ def raise_epoch(store: Store) -> int:
 
 def _read_clock(cursor: CursorWrapper) -> Snapshot:
     cursor.execute(CLOCK_SQL)
-    epoch, timeline_epoch, is_current, text, number, at = cursor.fetchone()
+    epoch, timeline_epoch, is_current, text, number, at = cursor.fetchone() or (0, 0, False, "", 0, None)
     if not is_current:
         raise EpochMoved(f"PostgreSQL was restarted, recovered or replaced since epoch {epoch}")
     return Snapshot(epoch, timeline_epoch, number, text, at)

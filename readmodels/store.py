@@ -8,12 +8,13 @@ lost meanwhile.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, cast
 
+import msgpack
 import redis
 
 from readmodels import connection, keys
@@ -205,19 +206,57 @@ class Store:
         """The lease runs anew, if it is still the holder's."""
         self._run([("hold", [keys.lease(name)], [holder, conf().lease_seconds * 1000])])
 
-    # For the drift check and the tests
+    # What is stored, in the terms of what was written: for the drift check
 
-    def contents(self, read_model: str, generation: int) -> Iterator[tuple[str, bytes | dict[bytes, Any]]]:
-        """Every key of a generation with its value: text, hash, or index (member -> score)."""
+    def stored(self, writes: Sequence[DocumentWrite | RowWrite]) -> list[DocumentWrite | RowWrite | None]:
+        """What is stored in the place of each write; body None for a tombstone, None where there is nothing."""
+        with _available():
+            pipeline = self._client.pipeline(transaction=False)
+            for write in writes:
+                if isinstance(write, DocumentWrite):
+                    pipeline.get(keys.document(write.read_model, write.generation, write.key))
+                else:
+                    at = keys.partition(write.read_model, write.generation, write.partition)
+                    pipeline.hget(at.rows, write.row_id)
+            return [value and _as_stored(write, value) for write, value in zip(writes, pipeline.execute(), strict=True)]
+
+    def everything(self, read_model: str, generation: int, *, is_document: bool) -> Iterator[DocumentWrite | RowWrite]:
+        """Every document, or every row, that is served of a generation."""
+        if not is_document:
+            for partition in self.partitions(read_model, generation):
+                yield from self.partition(read_model, generation, partition)[0]
+            return
+        for key in self._names(read_model, generation):
+            found = self.stored([DocumentWrite(read_model, generation, key, None)])
+            yield from (write for write in found if write is not None and write.body is not None)
+
+    def partitions(self, read_model: str, generation: int) -> Iterator[str]:
+        """Every partition that has or had rows."""
+        for name in self._names(read_model, generation):
+            if name.endswith(keys.ROWS):
+                yield name.removesuffix(keys.ROWS)
+
+    def partition(self, read_model: str, generation: int, key: str) -> tuple[list[RowWrite], set[str], dict[str, int]]:
+        """(rows, index members, measures) of a partition at one moment."""
+        at = keys.partition(read_model, generation, key)
+        with _available():
+            pipeline = self._client.pipeline(transaction=True)
+            pipeline.hgetall(at.rows)
+            pipeline.zrange(at.index, 0, -1)
+            pipeline.hgetall(at.measures)
+            rows, index, measures = pipeline.execute()
+        found = [_as_row(RowWrite(read_model, generation, key, row_id.decode()), row) for row_id, row in rows.items()]
+        return (
+            [row for row in found if row.body is not None],
+            {member.decode() for member in index},
+            {name.decode(): int(total) for name, total in measures.items()},
+        )
+
+    def _names(self, read_model: str, generation: int) -> Iterator[str]:
+        stem = f":{read_model}:{generation}:"
         with _available():
             for key in self._client.scan_iter(match=keys.pattern(read_model, generation), count=1000):
-                kind = self._client.type(key)
-                if kind == b"string":
-                    yield key.decode(), cast(bytes, self._client.get(key))
-                elif kind == b"hash":
-                    yield key.decode(), cast(dict[bytes, Any], self._client.hgetall(key))
-                elif kind == b"zset":
-                    yield key.decode(), dict(cast(list[tuple[bytes, float]], self._client.zrange(key, 0, -1, withscores=True)))
+                yield key.decode().split(stem, 1)[1]
 
     def _delete(self, pattern: str, is_due: Callable[[bytes], bool] = lambda key: True) -> None:
         """Unlink the matching keys a few at a time, so that nobody waits for it."""
@@ -291,7 +330,9 @@ def _limits(attempt: Attempt, bucket: int) -> list[Any]:
     return [attempt.markers[bucket], attempt.started_ms, limit_ms, tombstone_ms, attempt.version]
 
 
-def _put_documents(attempt: Attempt, bucket: int, documents: Sequence[DocumentWrite]) -> tuple[str, list[str], list[Any]]:
+def _put_documents(
+    attempt: Attempt, bucket: int, documents: Sequence[DocumentWrite]
+) -> tuple[str, list[str], list[Any]]:
     names = [keys.document(document.read_model, document.generation, document.key) for document in documents]
     bodies = [document.body or "" for document in documents]
     return "put_documents", [keys.marker(bucket), *names], [*_limits(attempt, bucket), attempt.header, *bodies]
@@ -326,5 +367,25 @@ def _page(
 def _stored_page(answer: Sequence[Any]) -> StoredPage:
     _, progress, members, rows, measures = answer
     pairs = zip(measures[::2], measures[1::2], strict=True)
-    bodies = [row[6 + int(row[:6]) :] for row in rows]
+    bodies = [_split_row(row)[1] for row in rows]
     return StoredPage(progress, members, bodies, {name.decode(): int(total) for name, total in pairs})
+
+
+def _split_row(row: bytes) -> tuple[bytes, bytes]:
+    """(entry, body) of a stored row, as put_rows.lua writes it."""
+    end = 6 + int(row[:6])
+    return row[6:end], row[end:]
+
+
+def _as_stored(write: DocumentWrite | RowWrite, value: bytes) -> DocumentWrite | RowWrite:
+    if isinstance(write, RowWrite):
+        return _as_row(write, value)
+    body = value.partition(b"\n")[2]
+    return replace(write, body=body.decode() or None)
+
+
+def _as_row(row: RowWrite, value: bytes) -> RowWrite:
+    entry, body = _split_row(value)
+    _, members, shares = msgpack.unpackb(entry)
+    pairs = tuple((name, int(share)) for name, share in zip(shares[::2], shares[1::2], strict=True))
+    return replace(row, body=body.decode() or None, members=tuple(members), shares=pairs)

@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 def sweep(store: Store, ask_for_repair: Callable[[], object]) -> int:
     """All pending changes are projected, a repair is asked for where one is due, and every bucket shows the progress."""
-    if _is_repair_due(store):
+    if is_repair_due(store):
         ask_for_repair()
     projected = projector.settle(store)
     publish_progress(store)
@@ -28,7 +28,8 @@ def publish_progress(store: Store) -> None:
     store.put_progress(known.filled, known.markers, now.version, progress)
 
 
-def _is_repair_due(store: Store) -> bool:
+def is_repair_due(store: Store) -> bool:
+    """Whether a repair has anything to do; a moved epoch is raised on the way."""
     try:
         return rebuild.is_due(store)
     except EpochMoved:
