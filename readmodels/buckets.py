@@ -9,7 +9,6 @@ from django.db.backends.utils import CursorWrapper
 
 from readmodels import keys, models
 
-
 FROM_MARKERS = "FROM unnest(%s::int[], %s::text[]) AS m (number, marker) WHERE b.number = m.number"
 
 

@@ -47,7 +47,7 @@ def concerns(change: Change, dependency: Dependency) -> bool:
 def range_writes(
     cursor: CursorWrapper, generation: Generation, after: str | None, limit: int
 ) -> tuple[list[Write], str | None]:
-    """The next `limit` documents or rows in order of the root's key, and the last root key (None: there are no more)."""
+    """The next `limit` documents or rows in order of the root's key, and the last root key (None: no more)."""
     plan = generation.plan
     cursor.execute(plan.range_sql, [after, after, limit])
     found = cursor.fetchall()

@@ -37,7 +37,7 @@ def captures(plans: Iterable[Plan]) -> dict[str, Capture]:
 
 
 def install(plans: Iterable[Plan]) -> list[str]:
-    """The tables' triggers are exactly those that the plans need; returns the names of those put in place or removed."""
+    """The tables' triggers are exactly those that the plans need; returns the names of those put or removed."""
     wanted = {trigger.pgid: trigger for trigger in triggers(plans)}
     with transaction.atomic(), connection.cursor() as cursor:
         installed = _installed(cursor)
@@ -111,12 +111,13 @@ def _body(event: str, table: str, capture: Capture) -> str:
 def _rows(event: str, capture: Capture) -> str:
     key = f'"{capture.key}"'
     before, after = _record("o", capture), _record("n", capture)
+    columns, nothing = "NULL::text[] AS columns", "NULL::jsonb"
     if event == "INSERT":
-        return f"SELECT n.{key}::text AS key, NULL::text[] AS columns, NULL::jsonb AS before, {after} AS after FROM new_rows n"
+        return f"SELECT n.{key}::text AS key, {columns}, {nothing} AS before, {after} AS after FROM new_rows n"
     if event == "DELETE":
-        return f"SELECT o.{key}::text AS key, NULL::text[] AS columns, {before} AS before, NULL::jsonb AS after FROM old_rows o"
+        return f"SELECT o.{key}::text AS key, {columns}, {before} AS before, {nothing} AS after FROM old_rows o"
     if event == "TRUNCATE":
-        return "SELECT NULL::text AS key, NULL::text[] AS columns, NULL::jsonb AS before, NULL::jsonb AS after"
+        return f"SELECT NULL::text AS key, {columns}, {nothing} AS before, {nothing} AS after"
     # A changed key joins nothing: the row went under its old key and came under its new one.
     gone, came = f"n.{key} IS NULL", f"o.{key} IS NULL"
     return f"""

@@ -1,4 +1,4 @@
-"""The clients of Redis: one for the read models, one for the broker. Both fail within bounds; neither waits for ever."""
+"""The clients of Redis: one for the read models, one for the broker. Neither waits for ever."""
 
 from functools import cache
 

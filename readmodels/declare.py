@@ -79,13 +79,13 @@ class ReadModel:
 
 
 class Document(ReadModel):
-    """One JSON document per row of the root, found by `key` (a unique column of the root, the primary key unless said)."""
+    """One JSON document per row of the root, found by `key`: a unique column of the root, else the primary key."""
 
     key: ClassVar[F] = F("pk")
 
 
 class Collection(ReadModel):
-    """Rows of the root listed by partition, in one order, with filters and measures; a page never disagrees with its counts."""
+    """Rows of the root by partition, in one order, with filters and measures; pages never disagree with counts."""
 
     partition_by: ClassVar[Combinable]
     order_by: ClassVar[F | OrderBy]

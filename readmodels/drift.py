@@ -1,5 +1,6 @@
 """Drift: what is stored against what a fresh build gives. Finds documents and rows that are missing, stale or orphans,
-and partitions whose index or measures are not those of their rows. Streams: key ranges on the one side, a scan on the other.
+and partitions whose index or measures are not those of their rows. Streams: key ranges on the one side, a scan on the
+other.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,7 @@ class Drift:
 
 
 def verify(store: Store) -> list[Drift]:
-    """Every live generation compared with a fresh build. A change projected meanwhile may show as drift: settle first."""
+    """Every live generation compared with a fresh build. Settle first: what is projected meanwhile may show as drift."""
     with snapshot.reading() as (cursor, _):
         live = [each for each in generations.current(cursor) if each.state == GenerationState.LIVE]
     return [verify_generation(store, generation) for generation in live]

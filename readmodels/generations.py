@@ -35,7 +35,8 @@ _plans: dict[int, Plan] = {}  # a generation's plan never changes
 def current(cursor: CursorWrapper) -> list[Generation]:
     """The generations that changes are projected into, as the cursor's snapshot shows them."""
     cursor.execute(
-        "SELECT id, number, state, fingerprint FROM readmodels_generation WHERE state IN ('building', 'live') ORDER BY id"
+        "SELECT id, number, state, fingerprint FROM readmodels_generation"
+        " WHERE state IN ('building', 'live') ORDER BY id"
     )
     rows = cursor.fetchall()
     unknown = [id for id, *_ in rows if id not in _plans]
@@ -52,7 +53,7 @@ def states(cursor: CursorWrapper) -> set[str]:
 
 
 def deploy() -> list[str]:
-    """Every declaration has a generation of its fingerprint, and the triggers capture for all; returns the new ones' names.
+    """Every declaration has a generation of its fingerprint, the triggers capture for all; returns the new ones' names.
 
     Triggers go first, in a transaction of their own: once a generation is registered, no change to it may be missed.
     The new generations are built by the next repair.

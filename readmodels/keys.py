@@ -1,4 +1,6 @@
-"""Every Redis key is built here. All keys of one document or partition share one hash tag, so that they fit Redis Cluster."""
+"""Every Redis key is built here. All keys of one document or partition share one hash tag, so that they fit Redis
+Cluster.
+"""
 
 from dataclasses import dataclass
 from zlib import crc32

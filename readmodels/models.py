@@ -1,4 +1,4 @@
-"""The engine's own tables. Triggers and the projector write them in SQL; Django knows them for migrations and the admin."""
+"""The engine's own tables. Triggers and the projector write them in SQL; Django knows them for migrations and admin."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models

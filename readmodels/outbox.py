@@ -1,5 +1,5 @@
-"""Step 3: the outbox, the one list of changes not yet projected. Rows are deleted by name (id and xid), never by a cursor:
-the order of ids is not the order of commits, and after a crash ids are handed out again.
+"""Step 3: the outbox, the one list of changes not yet projected. Rows are deleted by name (id and xid), never by a
+cursor: the order of ids is not the order of commits, and after a crash ids are handed out again.
 """
 
 import json
@@ -55,7 +55,8 @@ def shards_with_work() -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT s.shard FROM generate_series(0, %s) AS s (shard), LATERAL"
-            " (SELECT id FROM readmodels_change c WHERE c.shard = s.shard AND key IS NOT NULL ORDER BY id LIMIT 1) oldest"
+            " (SELECT id FROM readmodels_change c WHERE c.shard = s.shard AND key IS NOT NULL"
+            " ORDER BY id LIMIT 1) oldest"
             " ORDER BY oldest.id",
             [SHARDS - 1],
         )
@@ -83,7 +84,7 @@ def _change(row: Sequence[Any]) -> Change:
 
 
 def pending(cursor: CursorWrapper, without: Sequence[Change], limit: int) -> list[Pending]:
-    """The transactions with changes other than the given ones that the snapshot shows, oldest first, `limit` at most."""
+    """The transactions with changes other than the given that the snapshot shows, oldest first, `limit` at most."""
     cursor.execute(
         "SELECT xid, source, columns, min(at) FROM readmodels_change WHERE id <> ALL(%s)"
         " GROUP BY xid, source, columns ORDER BY xid LIMIT %s",

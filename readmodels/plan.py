@@ -1,6 +1,6 @@
 """A declaration compiled to data: the SQL that builds it, what it depends on, its shape.
 
-A plan is stored with its generation, so that code of any version can build any generation (bodies are expressions only).
+A plan is stored with its generation, so that code of any version builds any generation (bodies are expressions only).
 """
 
 from dataclasses import asdict, dataclass, field

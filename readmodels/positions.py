@@ -1,7 +1,7 @@
 """How a row's place in its partition is written: text whose byte order is the declared order.
 
-Redis keeps a partition's index as members of equal score, `facet NUL position`; a page is a range of that, so a deep page
-costs what the first one costs, and a cursor stays where it was while rows come and go.
+Redis keeps a partition's index as members of equal score, `facet NUL position`; a page is a range of that, so a deep
+page costs what the first one costs, and a cursor stays where it was while rows come and go.
 """
 
 from typing import Any

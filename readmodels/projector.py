@@ -84,7 +84,7 @@ def project(store: Store, shards: Sequence[int]) -> Batch:
 
 
 def read(store: Store, shards: Sequence[int], limit: int | None = None) -> Batch:
-    """Steps 1 and 2: in one snapshot, the changes and everything that they touch, as built; no transaction stays open."""
+    """Steps 1 and 2: in one snapshot, the changes and all that they touch, as built; no transaction stays open."""
     limit = limit or conf().batch_rows
     started_ms = store.now_ms()
     with snapshot.reading() as (cursor, now):

@@ -1,7 +1,8 @@
-"""Fills what is empty: a new generation, or the buckets that Redis lost. Runs beside the projector under the same guard.
+"""Fills what is empty: a new generation, or the buckets Redis lost. Runs beside the projector under the same guard.
 
 Key ranges, each a short snapshot of its own; a bucket is readable only once it is full, a generation only once it is
-switched to. One repair runs at a time (by lease); stopped at any point, the next one begins where nothing was marked done.
+switched to. One repair runs at a time (by lease); stopped at any point, the next one begins where nothing was marked
+done.
 """
 
 from collections.abc import Callable, Collection

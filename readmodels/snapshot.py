@@ -1,4 +1,4 @@
-"""Step 5a: the snapshot clock. A snapshot of PostgreSQL is its own version number; the epoch tells one life of it from the next.
+"""Step 5a: the snapshot clock. A snapshot of PostgreSQL is its own version number; the epoch tells its lives apart.
 
 N = xmax - 1 - (transactions in progress) grows with each transaction that changes what a snapshot shows (PostgreSQL's
 src/backend/access/transam/README, "Interlocking Transaction Begin, Transaction End, and Snapshots"). A crash may take N

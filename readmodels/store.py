@@ -86,7 +86,7 @@ class Store:
         return seconds * 1000 + microseconds // 1000
 
     def apply(self, attempt: Attempt, writes: Sequence[DocumentWrite | RowWrite]) -> None:
-        """Every write is stored, or a newer one is. Raises StoreLost, AttemptTooOld or EpochMoved where one is refused."""
+        """Every write is stored, or a newer one is. Raises StoreLost, AttemptTooOld or EpochMoved if one is refused."""
         documents = [write for write in writes if isinstance(write, DocumentWrite)]
         rows = [write for write in writes if isinstance(write, RowWrite)]
         calls = [_put_documents(attempt, bucket, group) for bucket, group in _by_bucket(documents).items()]

@@ -12,7 +12,7 @@ log = structlog.get_logger()
 
 
 def sweep(store: Store, ask_for_repair: Callable[[], object]) -> int:
-    """All pending changes are projected, a repair is asked for where one is due, and every bucket shows the progress."""
+    """All pending changes are projected, a repair is asked for where due, and every bucket shows the progress."""
     if is_repair_due(store):
         ask_for_repair()
     projected = projector.settle(store)

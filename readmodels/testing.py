@@ -1,14 +1,18 @@
 """For tests of read models on real servers: start from nothing, project what is pending, assert the law.
 
-The law of every read model: after any sequence of writes, what is projected equals what a rebuild from PostgreSQL gives.
+The law of every read model: after any sequence of writes, what is projected equals what a rebuild from PostgreSQL
+gives.
 """
 
 from django.apps import apps
 from django.db import connection
 
 from readmodels import buckets, drift, generations, models, outbox, rebuild, sweeping
+from readmodels.errors import AttemptTooOld, EpochMoved, StoreUnavailable
 from readmodels.store import Store
 
+# What an attempt may end with under faults; the next drain does it again.
+TRANSIENT = (EpochMoved, StoreUnavailable, AttemptTooOld)
 # What a reset leaves alone: who may do what, and the engine's own standing.
 KEPT = {models.Bucket, models.Clock, models.Generation}
 
