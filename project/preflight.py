@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import urlsplit
 
 import psycopg
@@ -21,17 +22,15 @@ ANSWER_SECONDS = 5
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """This process alone works on the data folder. The kernel gives the lock back, even after a kill -9."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise CannotStart(f"Already running on {folder} (pid {holder}); stop it with: kill {holder}") from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("a+")
+    except OSError as error:
+        raise CannotStart(
+            f"Data folder {folder} can't be used ({error.strerror}); choose another: READMODELS_DATA=… make run"
+        ) from None
+    with file:
+        _lock(file, folder)
         yield
 
 
@@ -41,9 +40,10 @@ def require_free_port(host: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         socket.create_server((host, port), family=family).close()
     except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = str(getattr(error, "strerror", None) or error).split(" (while")[0]
+        other = 8001 if port == 8000 else 8000
         raise CannotStart(
-            f"Port {port} on {host} can't be used ({reason}); choose another: make run PORT={port % 65535 + 1}"
+            f"Port {port} on {host} can't be used ({reason}); choose another: make run PORT={other}"
         ) from None
 
 
@@ -72,6 +72,18 @@ def require_answers(environ: Mapping[str, str]) -> set[str]:
                 f"or unset {variable} to use the project's own"
             ) from None
     return named
+
+
+def _lock(file: TextIO, folder: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        raise CannotStart(f"Already running on {folder} (pid {holder}); stop it with: kill {holder}") from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
 
 
 def _ask_postgres(url: str) -> None:

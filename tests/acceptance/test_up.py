@@ -28,10 +28,10 @@ def free_port():
 class Up:
     """One `manage.py up` on a folder of its own, with none of the tests' servers in its environment."""
 
-    def __init__(self, folder: Path, port: int | None = None, **environ: str):
+    def __init__(self, folder: Path, port: int | None = None, output: Path | None = None, **environ: str):
         self.folder = folder
         self.port = port or free_port()
-        self.output = folder.with_name(f"{folder.name}-{self.port}.out")
+        self.output = output or folder.with_name(f"{folder.name}-{self.port}.out")
         kept = {name: value for name, value in os.environ.items() if name not in (*SERVER_VARIABLES, "DEMO")}
         self.process = subprocess.Popen(
             [sys.executable, ROOT / "manage.py", "up", f"--port={self.port}", "--no-demo-data", "--processes=1"],
@@ -130,6 +130,11 @@ def test_a_port_in_use_is_named(up):
         site = up(port=port)
         assert f"Port {port}" in refused(site)
     assert not (site.folder / "postgres").exists()
+
+
+def test_a_data_folder_that_can_not_be_is_named(up, tmp_path):
+    (tmp_path / "file").touch()
+    assert "Data folder" in refused(up("file/data", output=tmp_path / "out"))
 
 
 @pytest.mark.parametrize(
