@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError
+from django.db import DatabaseError
 from rich.console import Console
 from rich.table import Table
 
@@ -24,9 +24,8 @@ class Command(BaseCommand):
         parser.add_argument("file", type=Path, metavar="FILE")
         parser.add_argument(
             "--date-order",
-            type=DateOrder,
-            choices=list(DateOrder),
-            default=DateOrder.AUTO,
+            choices=[order.value for order in DateOrder],
+            default=DateOrder.AUTO.value,
             help="how 12/1/10 is read; auto finds out from the other dates, or refuses",
         )
         parser.add_argument(
@@ -40,8 +39,9 @@ class Command(BaseCommand):
             counts = import_file(file, report, DateOrder(date_order), chunk)
         except ImportRefused as error:
             raise CommandError(str(error), returncode=2) from error
-        except OperationalError as error:
-            raise CommandError(f"the database failed; run again to finish: {error}", returncode=2) from error
+        except DatabaseError as error:
+            reason = str(error).partition("\n")[0]
+            raise CommandError(f"the database failed; run again to finish: {reason}", returncode=2) from error
         except KeyboardInterrupt:
             raise CommandError("interrupted; run again to finish", returncode=130) from None
         self._show(counts, report)
