@@ -4,13 +4,13 @@ The touched set is worked out here and not in the writer's trigger: only a snaps
 reaches (an order inserted by a concurrent transaction would stay stale for ever).
 """
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 from urllib.parse import quote
 
 from django.db.backends.utils import CursorWrapper
-from psycopg.types.json import Jsonb
 
 from readmodels.generations import Generation
 from readmodels.outbox import Change
@@ -108,7 +108,7 @@ def _places(cursor: CursorWrapper, plan: Plan, roots: set[str], own: Sequence[Ch
     """(row id, partition) where the rows may have been: those of their records before, and of the rows now."""
     records = [change.before for change in own if change.before]
     for start in range(0, len(records), CHUNK):
-        cursor.execute(plan.record_sql or "", [Jsonb(records[start : start + CHUNK])])
+        cursor.execute(plan.record_sql or "", [json.dumps(records[start : start + CHUNK])])
         yield from cursor.fetchall()
     yield from _in_chunks(cursor, plan.placed_sql or "", roots)
 

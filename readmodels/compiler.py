@@ -120,7 +120,8 @@ def _rows(read_model: type[ReadModel], **named: Any) -> QuerySet[Any, Any]:
     rows = read_model.root._base_manager.filter(read_model.where or Q())
     body = _resolved(read_model.body, read_model.root)
     annotations = {"rm_pk": F("pk"), **named, "rm_body": _text(body)}
-    return rows.annotate(**annotations).values_list(*annotations)
+    found: QuerySet[Any, Any] = rows.annotate(**annotations).values_list(*annotations)
+    return found
 
 
 def _resolved(value: Any, model: type[Model]) -> Any:
@@ -217,7 +218,8 @@ def _touched_sql(path: Path, root: type[Model]) -> str | None:
 def _sql(rows: QuerySet[Any, Any]) -> str:
     """The query as text with its literals written in, `%` doubled so that parameters can be added around it."""
     sql, params = rows.query.get_compiler(using=connection.alias).as_sql()
-    return str(connection.ops.compose_sql(sql, params)).replace("%", "%%")
+    composed = connection.ops.compose_sql(sql, params)  # type: ignore[attr-defined]  # PostgreSQL's only
+    return str(composed).replace("%", "%%")
 
 
 def _select(root: type[Model], columns: str) -> str:
@@ -238,7 +240,7 @@ def _array(model: type[Model], column: str) -> str:
 
 
 def _type(model: type[Model], column: str) -> str:
-    field = next(field for field in model._meta.concrete_fields if field.column == column)
+    field: Any = next(field for field in model._meta.concrete_fields if field.column == column)
     while field.is_relation:
         field = field.target_field
     return str(field.cast_db_type(connection))
@@ -253,4 +255,4 @@ def _quote(name: str) -> str:
 
 
 def _pk(model: type[Model]) -> str:
-    return model._meta.pk.column
+    return str(model._meta.pk.column)

@@ -1,7 +1,9 @@
 """The engine's settings: one typed object read from `settings.READMODELS`, checked at the start."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cache
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -36,7 +38,7 @@ class Conf:
 @cache
 def conf() -> Conf:
     """The checked settings; raises ImproperlyConfigured naming the setting, its value and what is accepted."""
-    given = {name.lower(): value for name, value in settings.READMODELS.items()}
+    given: dict[str, Any] = {name.lower(): value for name, value in settings.READMODELS.items()}
     known = {field.name: field for field in fields(Conf)}
     for name, value in given.items():
         if name not in known:
@@ -49,5 +51,5 @@ def conf() -> Conf:
     return Conf(**given)
 
 
-def _names(known: dict[str, object]) -> str:
+def _names(known: Iterable[str]) -> str:
     return ", ".join(sorted(name.upper() for name in known))

@@ -35,7 +35,7 @@ class Drift:
 
 
 def verify(store: Store) -> list[Drift]:
-    """Every live generation compared with a fresh build. Settle first: what is projected meanwhile may show as drift."""
+    """Every live generation compared with a fresh build. Settle first: what is projected meanwhile may drift."""
     with snapshot.reading() as (cursor, _):
         live = [each for each in generations.current(cursor) if each.state == GenerationState.LIVE]
     return [verify_generation(store, generation) for generation in live]

@@ -43,7 +43,7 @@ def current(cursor: CursorWrapper) -> list[Generation]:
     if unknown:
         cursor.execute("SELECT id, plan::text FROM readmodels_generation WHERE id = ANY(%s)", [unknown])
         _plans.update({id: from_data(json.loads(plan)) for id, plan in cursor.fetchall()})
-    return [Generation(*row, plan=_plans[row[0]]) for row in rows]
+    return [Generation(id, number, state, print, _plans[id]) for id, number, state, print in rows]
 
 
 def states(cursor: CursorWrapper) -> set[str]:

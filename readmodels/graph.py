@@ -115,7 +115,7 @@ def _expression(expression: Any, model: type[Model], path: Path) -> Iterator[Use
     elif isinstance(expression, str):
         yield from _name(expression, model, path)
     elif isinstance(expression, F):
-        yield from _name(expression.name, model, path)
+        yield from _name(expression.name, model, path)  # type: ignore[attr-defined]  # missing in the stubs
     elif isinstance(expression, Q):
         for child in expression.children:
             yield from _condition(child, model, path)

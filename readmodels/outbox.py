@@ -79,8 +79,8 @@ def truncations(cursor: CursorWrapper) -> list[Change]:
 
 
 def _change(row: Sequence[Any]) -> Change:
-    *named, before, after, at = row  # Django hands jsonb over as text
-    return Change(*named, before and json.loads(before), after and json.loads(after), at)
+    id, xid, source, key, columns, before, after, at = row  # Django hands jsonb over as text
+    return Change(id, xid, source, key, columns, before and json.loads(before), after and json.loads(after), at)
 
 
 def pending(cursor: CursorWrapper, without: Sequence[Change], limit: int) -> list[Pending]:

@@ -167,7 +167,7 @@ class Reader:
         if self._clock() >= self._pointers_until:
             self._pointers = self._store.pointers()
             self._pointers_until = self._clock() + conf().pointer_seconds
-        own = _pointer(of)
+        own = _pointer(of)  # type: ignore[arg-type]  # a class is hashable
         number = self._pointers.get(own, self._pointers.get(of.__name__))
         if number is None:
             self._pointers_until = -1.0

@@ -106,12 +106,13 @@ def raise_epoch(store: Store) -> int:
 
 def _read_clock(cursor: CursorWrapper) -> Snapshot:
     cursor.execute(CLOCK_SQL)
-    epoch, timeline_epoch, is_current, text, number, at = cursor.fetchone() or (0, 0, False, "", 0, None)
-    if not is_current:
-        raise EpochMoved(f"PostgreSQL was restarted, recovered or replaced since epoch {epoch}")
+    row = cursor.fetchone()
+    if row is None or not row[2]:
+        raise EpochMoved(f"PostgreSQL was restarted, recovered or replaced since epoch {row[0] if row else 0}")
+    epoch, timeline_epoch, _, text, number, at = row
     return Snapshot(epoch, timeline_epoch, number, text, at)
 
 
 def _has_witness(cursor: CursorWrapper, epoch: int) -> bool:
     cursor.execute("SELECT EXISTS (SELECT FROM readmodels_witness WHERE epoch = %s)", [epoch])
-    return cursor.fetchone() == (True,)
+    return bool(cursor.fetchone() == (True,))

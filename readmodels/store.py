@@ -82,7 +82,7 @@ class Store:
     def now_ms(self) -> int:
         """Redis's own clock, by which the age of an attempt is judged."""
         with _available():
-            seconds, microseconds = cast(tuple[int, int], self._client.time())
+            seconds, microseconds = self._client.time()
         return seconds * 1000 + microseconds // 1000
 
     def apply(self, attempt: Attempt, writes: Sequence[DocumentWrite | RowWrite]) -> None:
@@ -285,7 +285,7 @@ class Store:
         pipeline = self._client.pipeline(transaction=False)
         for name, script_keys, arguments in calls:
             pipeline.evalsha(_script(name)[1], len(script_keys), *script_keys, *arguments)
-        return cast(list[Any], pipeline.execute())
+        return pipeline.execute()
 
 
 @contextmanager
