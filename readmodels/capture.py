@@ -61,11 +61,12 @@ def missing(plans: Iterable[Plan]) -> list[str]:
 
 def triggers(plans: Iterable[Plan]) -> list[UpsertTriggerSql]:
     """The triggers that the plans need: one per table and event, since transition tables take no more."""
+    outbox = _outbox()
     return [
         UpsertTriggerSql(
             pgid=_name(event, table),
             table=table,
-            func=" ".join(_body(event, table, capture).split()),
+            func=" ".join(_body(event, table, capture, outbox).split()),
             declare="",
             when=pgtrigger.After,
             operation=event,
@@ -95,10 +96,17 @@ def _name(event: str, table: str) -> str:
     return f"{PREFIX}_{event.lower()}_{table}"[:63]
 
 
-def _body(event: str, table: str, capture: Capture) -> str:
+def _outbox() -> str:
+    """The outbox with its schema: a restore and logical replication write under an empty search_path."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT format('%I.readmodels_change', current_schema())")
+        return str(cursor.fetchone()[0])
+
+
+def _body(event: str, table: str, capture: Capture, outbox: str) -> str:
     """The trigger's body: add the changes, and make the commit durable before a document can show it."""
     return f"""
-        INSERT INTO readmodels_change (source, key, columns, before, after, xid, at, trace, shard)
+        INSERT INTO {outbox} (source, key, columns, before, after, xid, at, trace, shard)
         SELECT '{table}', r.key, r.columns, r.before, r.after, pg_current_xact_id()::text::bigint, clock_timestamp(),
                nullif(current_setting('readmodels.trace', true), ''), COALESCE(hashtext(r.key), 0) & {SHARDS - 1}
         FROM ({_rows(event, capture)}) r;
