@@ -1,0 +1,179 @@
+"""(0) POST and PATCH on orders and products: parse, call a command, answer with a consistency token."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django.urls import reverse
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from orders import commands
+from orders.errors import OrderNotFound
+from orders.models import Order
+from orders.permissions import is_own_or_staff
+from orders.serializers import (
+    ChangeProductInput,
+    CreateProductInput,
+    OrderState,
+    PlaceOrderInput,
+    ProductState,
+    RestockInput,
+)
+from users.authentication import Principal, principal_of
+from users.command_http import CommandView, expected_version, one_command, parsed
+from users.command_openapi import documented
+from users.permissions import require_staff
+from users.serializers import NoInput
+
+
+class PlaceOrder(CommandView):
+    """Placing an order: one's own; staff also for a customer or a guest."""
+
+    @documented("place_order", PlaceOrderInput, OrderState, status=201)
+    def post(self, request: Request) -> Response:
+        """The order stands, and its goods are off the shelf."""
+        wanted = parsed(PlaceOrderInput, request)
+        customer_id = _customer(principal_of(request), wanted)
+        lines = [(line["sku"], line["quantity"]) for line in wanted["lines"]]
+        with one_command(request) as done:
+            order = commands.place_order(customer_id=customer_id, lines=lines)
+        return done.answer(OrderState(order).data, 201, reverse("order", args=[order.pk]))
+
+
+class MoveOrder(CommandView):
+    """Moving an order on, as its status allows."""
+
+    command: ClassVar[Callable[..., Order]]
+    is_for_staff: ClassVar[bool] = True
+
+    def move(self, request: Request, order_id: int) -> Response:
+        """The order has been moved by the view's command."""
+        if self.is_for_staff:
+            require_staff(principal_of(request))
+        parsed(NoInput, request)
+        version = expected_version(request)
+        with one_command(request) as done:
+            _require_own(principal_of(request), order_id)
+            order = type(self).command(order_id=order_id, expected_version=version)
+        return done.answer(OrderState(order).data)
+
+
+class PayOrder(MoveOrder):
+    """Paying, by the customer or staff."""
+
+    command = staticmethod(commands.pay_order)
+    is_for_staff = False
+
+    @documented("pay_order", NoInput, OrderState)
+    def post(self, request: Request, order_id: int) -> Response:
+        """The order is paid."""
+        return self.move(request, order_id)
+
+
+class CancelOrder(MoveOrder):
+    """Cancelling, by the customer or staff."""
+
+    command = staticmethod(commands.cancel_order)
+    is_for_staff = False
+
+    @documented("cancel_order", NoInput, OrderState)
+    def post(self, request: Request, order_id: int) -> Response:
+        """The unpaid order is off, its goods are on the shelf again."""
+        return self.move(request, order_id)
+
+
+class ShipOrder(MoveOrder):
+    """Shipping, by staff."""
+
+    command = staticmethod(commands.ship_order)
+
+    @documented("ship_order", NoInput, OrderState)
+    def post(self, request: Request, order_id: int) -> Response:
+        """The order is on its way."""
+        return self.move(request, order_id)
+
+
+class DeliverOrder(MoveOrder):
+    """Delivering, by staff."""
+
+    command = staticmethod(commands.deliver_order)
+
+    @documented("deliver_order", NoInput, OrderState)
+    def post(self, request: Request, order_id: int) -> Response:
+        """The order has arrived."""
+        return self.move(request, order_id)
+
+
+class RefundOrder(MoveOrder):
+    """Refunding, by staff."""
+
+    command = staticmethod(commands.refund_order)
+
+    @documented("refund_order", NoInput, OrderState)
+    def post(self, request: Request, order_id: int) -> Response:
+        """The customer has the money back; goods that never left are on the shelf again."""
+        return self.move(request, order_id)
+
+
+class CreateProduct(CommandView):
+    """Adding to the catalogue, by staff."""
+
+    @documented("create_product", CreateProductInput, ProductState, status=201)
+    def post(self, request: Request) -> Response:
+        """The product can be ordered."""
+        require_staff(principal_of(request))
+        wanted = parsed(CreateProductInput, request)
+        with one_command(request) as done:
+            product = commands.create_product(**wanted)
+        return done.answer(ProductState(product).data, 201, reverse("product", args=[product.sku]))
+
+
+class ProductCommands(CommandView):
+    """Changing a product, by staff."""
+
+    @documented("change_product", ChangeProductInput, ProductState)
+    def patch(self, request: Request, sku: str) -> Response:
+        """The product has this name and price; orders there are keep theirs."""
+        require_staff(principal_of(request))
+        wanted, version = parsed(ChangeProductInput, request), expected_version(request)
+        with one_command(request) as done:
+            # The first of the two locks the row, so the version that it was held against stands for both.
+            if "name" in wanted:
+                product = commands.rename_product(sku=sku, name=wanted["name"], expected_version=version)
+                version = None
+            if "price_cents" in wanted:
+                price_cents = wanted["price_cents"]
+                product = commands.reprice_product(sku=sku, price_cents=price_cents, expected_version=version)
+        return done.answer(ProductState(product).data)
+
+
+class RestockProduct(CommandView):
+    """Counting goods in or out, by staff."""
+
+    @documented("restock_product", RestockInput, ProductState)
+    def post(self, request: Request, sku: str) -> Response:
+        """So many more are on the shelf."""
+        require_staff(principal_of(request))
+        wanted, version = parsed(RestockInput, request), expected_version(request)
+        with one_command(request) as done:
+            product = commands.restock_product(sku=sku, quantity=wanted["quantity"], expected_version=version)
+        return done.answer(ProductState(product).data)
+
+
+def _customer(principal: Principal, wanted: dict[str, Any]) -> int | None:
+    """Whose order it will be; raises PermissionDenied where only staff may say so."""
+    is_guest = wanted.get("is_guest", False)
+    customer_id: int | None = None if is_guest else wanted.get("customer_id", principal.user_id)
+    if not is_own_or_staff(principal, customer_id):
+        raise PermissionDenied("Only staff may order for somebody else.")
+    return customer_id
+
+
+def _require_own(principal: Principal, order_id: int) -> None:
+    """Absent and foreign orders are refused alike. The customer is read in the command's own transaction."""
+    if principal.is_staff:
+        return
+    owners = list(Order.objects.filter(pk=order_id).values_list("customer_id", flat=True))
+    if not owners or not is_own_or_staff(principal, owners[0]):
+        raise OrderNotFound(order_id)

@@ -1,0 +1,79 @@
+"""What commands on orders and products take and answer."""
+
+from typing import Any
+
+from django.core.validators import RegexValidator
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+
+from orders.limits import LONGEST_NAME, LONGEST_SKU, MOST_LINES, MOST_PER_LINE, MOST_PRICE_CENTS, MOST_STOCK
+from orders.status import Status
+from users.serializers import LARGEST_ID, StrictBoolean, StrictChange, StrictInput, StrictInteger, StrictText
+
+ADDRESSABLE = r"^(?!\.{1,2}$)[^/]*$"
+
+
+class LineInput(StrictInput):
+    """One line of a new order."""
+
+    sku = StrictText(max_length=LONGEST_SKU)
+    quantity = StrictInteger(min_value=1, max_value=MOST_PER_LINE)
+
+
+class PlaceOrderInput(StrictInput):
+    """A new order, one's own unless staff say whose; a guest's has no customer."""
+
+    lines = LineInput(many=True, allow_empty=False, max_length=MOST_LINES)  # type: ignore[call-arg]
+    customer_id = StrictInteger(min_value=1, max_value=LARGEST_ID, required=False)
+    is_guest = StrictBoolean(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Called once every field is valid."""
+        if attrs.get("is_guest") and "customer_id" in attrs:
+            raise ValidationError({"is_guest": ["A guest's order has no customer_id."]})
+        return attrs
+
+
+class CreateProductInput(StrictInput):
+    """A new product. Its code is part of its address, so it holds no slash."""
+
+    sku = StrictText(max_length=LONGEST_SKU, validators=[RegexValidator(ADDRESSABLE, "Must hold no slash.")])
+    name = StrictText(max_length=LONGEST_NAME)
+    price_cents = StrictInteger(min_value=0, max_value=MOST_PRICE_CENTS)
+    stock = StrictInteger(min_value=0, max_value=MOST_STOCK, required=False)
+    currency = StrictText(max_length=3, required=False)
+
+
+class ChangeProductInput(StrictChange):
+    """What a product's page can change."""
+
+    name = StrictText(max_length=LONGEST_NAME, required=False)
+    price_cents = StrictInteger(min_value=0, max_value=MOST_PRICE_CENTS, required=False)
+
+
+class RestockInput(StrictInput):
+    """How many more are on the shelf; below zero: fewer."""
+
+    quantity = StrictInteger(min_value=-MOST_STOCK, max_value=MOST_STOCK)
+
+
+class OrderState(serializers.Serializer[Any]):
+    """An order after a command."""
+
+    id = serializers.IntegerField()
+    version = serializers.IntegerField()
+    status = serializers.ChoiceField(choices=Status.choices)
+    customer_id = serializers.IntegerField(allow_null=True)
+    total_cents = serializers.IntegerField()
+    currency = serializers.CharField()
+
+
+class ProductState(serializers.Serializer[Any]):
+    """A product after a command."""
+
+    sku = serializers.CharField()
+    version = serializers.IntegerField()
+    name = serializers.CharField()
+    price_cents = serializers.IntegerField()
+    currency = serializers.CharField()
+    stock = serializers.IntegerField()

@@ -1,0 +1,30 @@
+"""The addresses of orders, products and sales. Where reading and changing share one, both views stand behind it."""
+
+from django.urls import path
+
+from orders import command_views as commands
+from orders import query_views as queries
+
+
+class OrderList(queries.OrdersByStatusQuery, commands.PlaceOrder):
+    """All orders."""
+
+
+class ProductResource(queries.ProductQuery, commands.ProductCommands):
+    """One product."""
+
+
+urlpatterns = [
+    path("orders", OrderList.as_view(), name="orders"),
+    path("orders/<int:order_id>", queries.OrderQuery.as_view(), name="order"),
+    path("orders/<int:order_id>/pay", commands.PayOrder.as_view()),
+    path("orders/<int:order_id>/ship", commands.ShipOrder.as_view()),
+    path("orders/<int:order_id>/deliver", commands.DeliverOrder.as_view()),
+    path("orders/<int:order_id>/cancel", commands.CancelOrder.as_view()),
+    path("orders/<int:order_id>/refund", commands.RefundOrder.as_view()),
+    path("users/<int:user_id>/orders", queries.CustomerOrdersQuery.as_view(), name="user-orders"),
+    path("products", commands.CreateProduct.as_view(), name="products"),
+    path("products/<str:sku>", ProductResource.as_view(), name="product"),
+    path("products/<str:sku>/restock", commands.RestockProduct.as_view()),
+    path("sales", queries.SalesQuery.as_view(), name="sales"),
+]

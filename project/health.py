@@ -1,0 +1,82 @@
+"""Whether the process lives, and whether it can serve. Says what is wrong, never where anything is."""
+
+from collections.abc import Callable
+
+import structlog
+from django.db import DatabaseError
+from django.db import connection as database
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
+
+from readmodels import connection, keys
+from readmodels.connection import RedisError
+from readmodels.errors import ReadModelError
+from readmodels.store import Store
+
+log = structlog.get_logger()
+
+
+class Unfit(Exception):
+    """A part can't serve; its message may be shown to anybody."""
+
+
+@require_safe
+def live(request: HttpRequest) -> HttpResponse:
+    """The process answers; nothing else is asked, so that a failed server elsewhere restarts nobody."""
+    return JsonResponse({"status": "live"}, headers={"Cache-Control": "no-store"})
+
+
+@require_safe
+def ready(request: HttpRequest) -> HttpResponse:
+    """200 if commands and queries can be served, else 503; each part with "ok" or what is wrong."""
+    parts = {name: _state(name, check) for name, check in CHECKS.items()}
+    is_ready = all(state == "ok" for state in parts.values())
+    body = {"status": "ready" if is_ready else "not ready", "parts": parts}
+    return JsonResponse(body, status=200 if is_ready else 503, headers={"Cache-Control": "no-store"})
+
+
+def _state(name: str, check: Callable[[], None]) -> str:
+    try:
+        check()
+    except Unfit as reason:
+        return str(reason)
+    except (RedisError, ReadModelError, DatabaseError) as error:
+        log.warning("not_ready", part=name, reason=str(error))
+        return "does not answer"
+    return "ok"
+
+
+def _postgresql() -> None:
+    with database.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _read_models() -> None:
+    """Every bucket holds its progress, and the read models point at a generation."""
+    pipeline = connection.read_models().pipeline(transaction=False)
+    for bucket in range(keys.BUCKETS):
+        pipeline.exists(keys.progress(bucket))
+    missing = keys.BUCKETS - sum(pipeline.execute())
+    if missing:
+        raise Unfit(f"{missing} of {keys.BUCKETS} buckets are being filled")
+    if not Store().pointers():
+        raise Unfit("no read model is built yet")
+
+
+def _eviction_policy() -> None:
+    """Redis must never drop a document by itself; where CONFIG is not permitted, that is taken on trust."""
+    connection.read_models().ping()
+    try:
+        found = dict(connection.read_models().config_get("maxmemory-policy"))
+    except RedisError:
+        return
+    policy = found.get("maxmemory-policy", "noeviction")
+    if policy != "noeviction":
+        raise Unfit(f"maxmemory-policy is {policy}, must be noeviction")
+
+
+CHECKS: dict[str, Callable[[], None]] = {
+    "postgresql": _postgresql,
+    "read_models": _read_models,
+    "eviction_policy": _eviction_policy,
+}

@@ -1,0 +1,77 @@
+"""What holds for every operation of the API document: the problems that it may answer with."""
+
+from typing import Any
+
+from project.problems import MEDIA_TYPE
+
+PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "description": "An error (RFC 9457). `type` and `code` are stable; a program decides by them.",
+    "required": ["type", "title", "status", "detail", "instance", "code"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "code": {"type": "string"},
+        "fields": {
+            "type": "array",
+            "description": "Which parts of the request are at fault; a field of a list as `lines.0.sku`.",
+            "items": {
+                "type": "object",
+                "required": ["field", "code", "detail"],
+                "properties": {name: {"type": "string"} for name in ("field", "code", "detail")},
+            },
+        },
+        "facts": {"type": "object", "description": "The values that a command found, by name."},
+    },
+}
+MEANINGS = {
+    "400": "The request is not accepted as it is; `fields` says why.",
+    "401": "Log in first: no token, or one that has ended.",
+    "403": "Not yours to do.",
+    "404": "There is no such thing, or it is not yours to know of.",
+    "406": "Answers are JSON.",
+    "409": "The present state does not allow it; `facts` says what was found.",
+    "412": "The row has changed since the version in If-Match.",
+    "413": "The body is too large.",
+    "415": "Bodies are JSON.",
+    "503": "Not now: the write that the token names is not there yet, or a server does not answer. Try again.",
+}
+HEADERS = {"401": "WWW-Authenticate", "503": "Retry-After"}
+
+
+def add_problems(result: dict[str, Any], **rest: Any) -> dict[str, Any]:
+    """Called by drf-spectacular with the whole document: every operation names the problems it may answer with."""
+    result["components"]["schemas"]["Problem"] = PROBLEM
+    result["components"]["responses"] = {f"Problem{status}": _response(status) for status in MEANINGS}
+    for path, operations in result["paths"].items():
+        for method, operation in operations.items():
+            for status in _statuses(path, method, operation):
+                operation["responses"][status] = {"$ref": f"#/components/responses/Problem{status}"}
+    return result
+
+
+def _statuses(path: str, method: str, operation: dict[str, Any]) -> list[str]:
+    names = {parameter["name"] for parameter in operation.get("parameters", ())}
+    found = ["400", "406", "503"]
+    if operation.get("security") or path.endswith("/login"):
+        found += ["401", "403"]
+    if "{" in path:
+        found.append("404")
+    if method != "get":
+        found += ["409", "413", "415"]
+    if "If-Match" in names:
+        found.append("412")
+    return sorted(found)
+
+
+def _response(status: str) -> dict[str, Any]:
+    response: dict[str, Any] = {
+        "description": MEANINGS[status],
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    if status in HEADERS:
+        response["headers"] = {HEADERS[status]: {"schema": {"type": "string"}, "required": True}}
+    return response

@@ -1,0 +1,126 @@
+"""What the API document says of query endpoints: schemas from the declarations, headers from http.py.
+
+Reads the views by their attributes; other methods of a combined view are described where they are written.
+"""
+
+from typing import Any, Literal
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ResolvedComponent
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+
+from readmodels import http, schema
+from readmodels.conf import conf
+from readmodels.declare import Document
+from readmodels.parameters import DEFAULT_LIMIT, accepted_values
+
+TEXT: dict[str, Any] = {"type": "string"}
+HEADER: Literal["header"] = "header"
+
+
+class QuerySchema(AutoSchema):
+    """Describes GET of a query view; called by drf-spectacular once per operation."""
+
+    view: Any  # a QueryView, or a view combined with one
+
+    def get_operation_id(self) -> str:
+        """The read model's name, which is unique: OrderDetail, CustomerOrders."""
+        return self.view.read_model.__name__ if self._is_query() else super().get_operation_id()
+
+    def get_description(self) -> str:  # type: ignore[override]
+        """What the read model is, as it was declared."""
+        return (self.view.read_model.__doc__ or "").strip() if self._is_query() else super().get_description()
+
+    def get_request_serializer(self) -> Any:
+        """Nothing: what GET asks for stands in parameters."""
+        return None if self._is_query() else super().get_request_serializer()
+
+    def get_response_serializers(self) -> Any:
+        """The schema of what is answered."""
+        if not self._is_query():
+            return super().get_response_serializers()
+        not_modified = OpenApiResponse(description="The asker's If-None-Match names what would be answered.")
+        return {200: OpenApiResponse(self._answer(), description="As stored."), 304: not_modified}
+
+    def get_override_parameters(self) -> list[Any]:
+        """Parameters and headers, asked and answered."""
+        if not self._is_query():
+            return super().get_override_parameters()
+        return [*request_headers(), *self._parameters(), *response_headers(issubclass(self.view.read_model, Document))]
+
+    def get_auth(self) -> list[dict[str, Any]]:
+        """What has to be shown; nothing for a public query."""
+        return [] if self._is_query() and self.method in self.view.public_methods else super().get_auth()
+
+    def _is_query(self) -> bool:
+        return self.method == "GET"
+
+    def _answer(self) -> dict[str, Any]:
+        of = self.view.read_model
+        if issubclass(of, Document):
+            return self._component(of.__name__, schema.json_schema(of))
+        if hasattr(self.view, "partition"):
+            row = self._component(f"{of.__name__}Row", schema.json_schema(of))
+            return self._component(f"{of.__name__}Page", schema.page_schema(of, row))
+        return self._component(of.__name__, schema.daily_schema(of))
+
+    def _component(self, name: str, found: dict[str, Any]) -> dict[str, Any]:
+        component = ResolvedComponent(name, ResolvedComponent.SCHEMA, found, name)  # type: ignore[no-untyped-call]
+        self.registry.register_on_missing(component)
+        return dict(component.ref)
+
+    def _parameters(self) -> list[OpenApiParameter]:
+        of = self.view.read_model
+        if issubclass(of, Document):
+            return []
+        if not hasattr(self.view, "partition"):
+            day = {"type": "string", "format": "date"}
+            return [_query("from", day, "The first day (UTC).", True), _query("to", day, "The last day (UTC).", True)]
+        is_in_address = f"{{{self.view.partition}}}" in self.path
+        names = [] if is_in_address else [_choice(of, self.view.partition, True)]
+        limit = {"type": "integer", "minimum": 1, "maximum": conf().max_page_rows, "default": DEFAULT_LIMIT}
+        return [
+            *names,
+            *(_choice(of, name, False) for name in of.filter_by),
+            _query("cursor", TEXT, "The `next` of the page before, with the same filters.", False),
+            _query("limit", limit, "The most rows to answer.", False),
+        ]
+
+
+def request_headers() -> list[OpenApiParameter]:
+    """The headers that any query takes."""
+    written = "The token a command answered with: the answer includes that write, or is 503 once the wait is over."
+    wait = "`wait=<seconds>`: how long to wait for the token's write; bounded by the service."
+    return [
+        OpenApiParameter(http.CONSISTENCY_TOKEN, TEXT, HEADER, description=written),
+        OpenApiParameter("Prefer", TEXT, HEADER, description=wait),
+        OpenApiParameter(
+            "If-None-Match", TEXT, HEADER, description="ETags that the asker has: 304 where one still holds."
+        ),
+    ]
+
+
+def response_headers(has_version: bool) -> list[OpenApiParameter]:
+    """The headers that any answer to a query carries."""
+    time = {"type": "string", "format": "date-time"}
+    found = {
+        "ETag": (TEXT, "Changes whenever the answer may have."),
+        "Cache-Control": (TEXT, "`private, no-cache`, or how long a public answer may be kept."),
+        http.AS_OF: (time, "The time that the answer speaks of."),
+        http.LAG: ({"type": "number"}, "Seconds: whatever had committed this long before that time is included."),
+    }
+    if has_version:
+        found[http.VERSION] = (TEXT, "The document's version; of two, the greater as text is the newer.")
+    return [
+        OpenApiParameter(name, kind, HEADER, description=text, response=[200, 304], required=True)
+        for name, (kind, text) in found.items()
+    ] + [OpenApiParameter("Preference-Applied", TEXT, HEADER, description="The wait granted.", response=[200, 304])]
+
+
+def _query(name: str, kind: dict[str, Any], description: str, required: bool) -> OpenApiParameter:
+    return OpenApiParameter(name, kind, "query", description=description, required=required)
+
+
+def _choice(of: Any, name: str, required: bool) -> OpenApiParameter:
+    values = accepted_values(of, name)
+    return _query(name, {**TEXT, "enum": values} if values else TEXT, f"Only rows of this {name}.", required)

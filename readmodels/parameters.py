@@ -1,0 +1,75 @@
+"""Query parameters, read strictly: what is not understood is refused by name, never ignored."""
+
+import re
+from collections.abc import Collection as Names
+from datetime import date
+from typing import Any
+
+from django.db.models import F
+from django.http import HttpRequest
+from rest_framework.exceptions import ValidationError
+
+from readmodels.conf import conf
+from readmodels.declare import Collection
+
+DEFAULT_LIMIT = 20
+
+
+def only(request: HttpRequest, known: Names[str], required: Names[str] = ()) -> dict[str, str]:
+    """The request's parameters by name; raises ValidationError naming those unknown, given twice or missing."""
+    given = request.GET
+    wrong = {name: _unknown(known) for name in given if name not in known}
+    wrong |= {name: "Given more than once." for name, values in given.lists() if name in known and len(values) > 1}
+    wrong |= {name: "Required." for name in required if name not in given}
+    if wrong:
+        raise ValidationError({name: [text] for name, text in wrong.items()})
+    return {name: given[name] for name in given}
+
+
+def limit(text: str | None) -> int:
+    """How many rows a page shall have; raises ValidationError."""
+    if text is None:
+        return DEFAULT_LIMIT
+    most = conf().max_page_rows
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+        raise ValidationError({"limit": [f"A whole number from 1 to {most} is accepted."]})
+    return int(text)
+
+
+def choice(of: type[Collection], name: str, text: str) -> str:
+    """The value of a filter or partition; raises ValidationError where the column only holds others."""
+    accepted = accepted_values(of, name)
+    if accepted is not None and text not in accepted:
+        raise ValidationError({name: [f"{', '.join(accepted)} are accepted."]})
+    return text
+
+
+def accepted_values(of: type[Collection], name: str) -> list[str] | None:
+    """What the root's column of this name may hold, where its field says so."""
+    partition_by: Any = of.partition_by
+    is_column = name in of.filter_by or not isinstance(partition_by, F)
+    field: Any = of.root._meta.get_field(name if is_column else partition_by.name)
+    return [str(value) for value, _ in field.flatchoices] or None
+
+
+def days(first: str, last: str, most: int) -> tuple[date, date]:
+    """The first and last day of the parameters `from` and `to`; raises ValidationError, also for too many days."""
+    start, end = _day("from", first), _day("to", last)
+    if end < start:
+        raise ValidationError({"to": ["Must not be before `from`."]})
+    if (end - start).days >= most:
+        raise ValidationError({"to": [f"At most {most} days are accepted."]})
+    return start, end
+
+
+def _day(name: str, text: str) -> date:
+    try:
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValidationError({name: ["A date as 2026-01-31 is accepted."]})
+
+
+def _unknown(known: Names[str]) -> str:
+    return f"Unknown parameter; known: {', '.join(known)}." if known else "Unknown parameter; none is known here."

@@ -1,0 +1,155 @@
+"""Step 7b: query endpoints. An app's view names a read model and says who may read; the answer is the bytes as stored.
+
+Nothing here or in a view derived from it runs SQL. Whoever asks comes as `request.user`, a principal of the app's own
+making; the engine only hands it to `may_read` and `may_list`.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import date
+from typing import Any, ClassVar
+
+from django.http import Http404, HttpResponse
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from readmodels import http, parameters
+from readmodels.declare import Collection, Document, ReadModel
+from readmodels.openapi import QuerySchema
+from readmodels.pages import measure_rows, page_body
+from readmodels.query import Freshness, Page, days, reader
+
+MOST_DAYS = 366
+
+
+class ApiView(APIView):
+    """Any endpoint of the API. In its public methods nobody is asked who they are, not even by a token that expired."""
+
+    public_methods: ClassVar[frozenset[str]] = frozenset()
+
+    def perform_authentication(self, request: Request) -> None:
+        """Called once per request, before permissions."""
+        if request.method not in self.public_methods:
+            super().perform_authentication(request)
+
+
+class QueryView(ApiView):
+    """Answers GET from one read model; combined with a command view where both share an address."""
+
+    schema = QuerySchema()
+    read_model: ClassVar[type[ReadModel]]
+    # How long shared stores may keep a public answer.
+    public_seconds: ClassVar[int] = 5
+
+    def _respond(
+        self, request: Request, body: bytes, etag: str, freshness: Freshness, wish: http.Asked
+    ) -> HttpResponse:
+        public_seconds = self.public_seconds if request.method in self.public_methods else None
+        return http.respond(request, body, etag, freshness, wish, public_seconds)
+
+
+class DocumentView(QueryView):
+    """One document by the key in the address. What may not be read answers exactly like what does not exist."""
+
+    read_model: ClassVar[type[Document]]
+    # The address's variable that holds the key.
+    key: ClassVar[str]
+    # The entry of the body that holds the root row's version, where commands take one in If-Match.
+    row_version: ClassVar[str | None] = None
+
+    def get(self, request: Request, **address: Any) -> HttpResponse:
+        """The document as stored."""
+        parameters.only(request, ())
+        wish = http.asked(request)
+        key = address[self.key]
+        answer = reader().document(self.read_model, key, token=wish.token, wait_seconds=wish.wait_seconds)
+        if answer.body is None or not self.may_read(request.user, key, answer.body):
+            raise Http404
+        etag = http.document_etag(answer.version, self._row_version(answer.body))
+        response = self._respond(request, answer.body, etag, answer.freshness, wish)
+        response[http.VERSION] = answer.version
+        return response
+
+    def may_read(self, principal: Any, key: Any, body: bytes) -> bool:
+        """Whether the principal may read this document; called once it was found. Nobody may until a view says who."""
+        return False
+
+    def _row_version(self, body: bytes) -> str | None:
+        if self.row_version is None:
+            return None
+        # Inside of JSON text quotes are escaped, so only a key looks like this; the first one is the document's own.
+        found = re.search(rb'"%s" ?: ?(\d+)' % self.row_version.encode(), body)
+        return found[1].decode() if found else None
+
+
+class PageView(QueryView):
+    """A page of one partition of a collection, newest or first first, with the partition's measures."""
+
+    read_model: ClassVar[type[Collection]]
+    # The variable of the address, or else the required parameter, that names the partition.
+    partition: ClassVar[str]
+
+    def get(self, request: Request, **address: Any) -> HttpResponse:
+        """The rows as stored, joined."""
+        is_in_address = self.partition in address
+        given = parameters.only(request, self.parameters(is_in_address), () if is_in_address else (self.partition,))
+        partition = address[self.partition] if is_in_address else self._choice(self.partition, given)
+        filters = {name: self._choice(name, given) for name in self.read_model.filter_by if name in given}
+        limit, wish = parameters.limit(given.get("limit")), http.asked(request)
+        if not self.may_list(request.user, partition):
+            raise Http404 if is_in_address else PermissionDenied
+        page = reader().page(
+            self.read_model,
+            partition,
+            filters,
+            cursor=given.get("cursor"),
+            limit=limit,
+            token=wish.token,
+            wait_seconds=wish.wait_seconds,
+        )
+        body = page_body(page, self.read_model)
+        return self._respond(request, body, http.content_etag(body), page.freshness, wish)
+
+    def parameters(self, is_in_address: bool) -> tuple[str, ...]:
+        """The names of the parameters that the page takes."""
+        return (*(() if is_in_address else (self.partition,)), *self.read_model.filter_by, "cursor", "limit")
+
+    def may_list(self, principal: Any, partition: Any) -> bool:
+        """Whether the principal may list this partition; called before the read. Nobody may until a view says who."""
+        return False
+
+    def _choice(self, name: str, given: dict[str, str]) -> str:
+        return parameters.choice(self.read_model, name, given[name])
+
+
+class DailyView(QueryView):
+    """The measures of a collection with a partition per day, from one day to another, per filter value."""
+
+    read_model: ClassVar[type[Collection]]
+
+    def get(self, request: Request) -> HttpResponse:
+        """One row per day and filter value that has anything."""
+        given = parameters.only(request, ("from", "to"), required=("from", "to"))
+        span = days(*parameters.days(given["from"], given["to"], MOST_DAYS))
+        wish = http.asked(request)
+        if not self.may_list(request.user):
+            raise PermissionDenied
+        pages = reader().measures(self.read_model, span, token=wish.token, wait_seconds=wish.wait_seconds)
+        body = json.dumps({"results": list(self._rows(span, pages))}).encode()
+        return self._respond(request, body, http.content_etag(body), _oldest(pages), wish)
+
+    def may_list(self, principal: Any) -> bool:
+        """Whether the principal may read these measures; called before the read. Nobody may until a view says who."""
+        return False
+
+    def _rows(self, span: list[date], pages: list[Page]) -> Iterator[dict[str, Any]]:
+        for day, page in zip(span, pages, strict=True):
+            for row in measure_rows(page, self.read_model):
+                yield {"day": day.isoformat(), **row}
+
+
+def _oldest(pages: list[Page]) -> Freshness:
+    """What holds for all of them: the earliest time, the longest lag."""
+    return Freshness(min(page.freshness.as_of for page in pages), max(page.freshness.lag_seconds for page in pages))

@@ -1,0 +1,104 @@
+"""Who a request comes from: an opaque bearer token, looked up by its hash.
+
+Queries find it in the read model AccessGrant and touch no table; commands find it in the table itself, so that nobody
+writes on a grant that has ended.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from django.http import HttpRequest
+from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from knox.auth import TokenAuthentication
+from knox.crypto import hash_token
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
+
+from readmodels.query import reader
+from users.readmodels.access_grant import AccessGrant
+
+SCHEME = "Bearer"
+TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,200}")
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who asks, as views and permissions know them; the same on both sides, and not a row of a table."""
+
+    user_id: int | None
+    is_staff: bool = False
+    is_superuser: bool = False
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether anybody signed in."""
+        return self.user_id is not None
+
+
+def principal_of(request: Request) -> Principal:
+    """Who asks; REST framework's own types know only rows of the users' table."""
+    return cast(Principal, request.user)
+
+
+def anonymous() -> Principal:
+    """Somebody who did not say who they are; called by REST framework."""
+    return Principal(user_id=None)
+
+
+class BearerToken(BaseAuthentication):
+    """`request.user` is a Principal and `request.auth` the token's hash; called once per request that is not public."""
+
+    def authenticate(self, request: Request) -> tuple[Principal, str] | None:
+        """(principal, hash), or None without a token; raises AuthenticationFailed, StoreUnavailable and the like."""
+        token = _token(request)
+        if token is None:
+            return None
+        return _granted(token) if request.method in SAFE_METHODS else _in_table(token)
+
+    def authenticate_header(self, request: Request) -> str:
+        """The WWW-Authenticate of a 401."""
+        return SCHEME
+
+
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """Describes it in the API document."""
+
+    target_class = BearerToken
+    name = "bearer"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        """The scheme as OpenAPI writes it."""
+        return {"type": "http", "scheme": "bearer", "description": "The token that POST /api/auth/login answers with."}
+
+
+def _token(request: HttpRequest) -> str | None:
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() != SCHEME.lower():
+        return None
+    if not TOKEN.fullmatch(token):
+        raise AuthenticationFailed
+    return str(token)
+
+
+def _granted(token: str) -> tuple[Principal, str]:
+    digest = hash_token(token)
+    body = reader().document(AccessGrant, digest).body
+    grant = json.loads(body) if body else None
+    if grant is None or not grant["is_active"] or _is_over(grant["expires_at"]):
+        raise AuthenticationFailed
+    return Principal(grant["user_id"], grant["is_staff"], grant["is_superuser"]), digest
+
+
+def _is_over(expires_at: str | None) -> bool:
+    return expires_at is not None and datetime.fromisoformat(expires_at) <= timezone.now()
+
+
+def _in_table(token: str) -> tuple[Principal, str]:
+    user, row = TokenAuthentication().authenticate_credentials(token.encode())
+    return Principal(user.pk, user.is_staff, user.is_superuser), row.digest

@@ -1,0 +1,34 @@
+"""Who may do what. Absent and foreign look alike: whoever may not know of a thing is told that it does not exist."""
+
+from typing import Any
+
+from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from users.authentication import Principal
+
+
+class SignedIn(BasePermission):
+    """Everybody who signed in, and anybody in a view's public methods; the default of every endpoint."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Called by REST framework before the view's method."""
+        return request.method in getattr(view, "public_methods", ()) or bool(request.user.is_authenticated)
+
+
+def is_self_or_staff(principal: Principal, user_id: int) -> bool:
+    """Whether this is the user, or staff."""
+    return principal.is_staff or principal.user_id == user_id
+
+
+def require_staff(principal: Principal) -> None:
+    """Raises PermissionDenied for anybody else."""
+    if not principal.is_staff:
+        raise PermissionDenied("Only staff may do this.")
+
+
+def require_self_or_staff(principal: Principal, user_id: int) -> None:
+    """Raises NotFound for anybody else, whether or not there is such a user."""
+    if not is_self_or_staff(principal, user_id):
+        raise NotFound

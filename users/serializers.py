@@ -1,0 +1,110 @@
+"""What commands on users take and answer; and strict fields, which every app's commands take.
+
+Strict: nothing is ignored and nothing converted, so that a client's mistake shows at once.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+
+from users.commands import LONGEST_PASSWORD
+
+LARGEST_ID = 2**63 - 1
+
+
+class StrictText(serializers.CharField):
+    """Text; a number is none."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Called with what the JSON held."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class StrictInteger(serializers.IntegerField):
+    """An integer; neither text, nor a fraction, nor true and false."""
+
+    def to_internal_value(self, data: Any) -> int:
+        """Called with what the JSON held."""
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        return data
+
+
+class StrictBoolean(serializers.BooleanField):
+    """True or false; neither text nor a number."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        """Called with what the JSON held."""
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class StrictInput(serializers.Serializer[Any]):
+    """An object with these fields and no others."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Called with what the JSON held; raises ValidationError naming unknown fields."""
+        if isinstance(data, Mapping) and (unknown := [name for name in data if name not in self.fields]):
+            raise ValidationError({name: ["Unknown field."] for name in unknown}, code="unknown")
+        return super().to_internal_value(data)
+
+
+class StrictChange(StrictInput):
+    """The same for a change: each field may be left out, but not all of them."""
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Called once every field is valid."""
+        if not attrs:
+            raise ValidationError(f"Nothing to change; {', '.join(self.fields)} can be.", code="empty")
+        return attrs
+
+
+class NoInput(StrictInput):
+    """An action that needs no body."""
+
+
+class RegisterInput(StrictInput):
+    """A new user."""
+
+    email = StrictText(max_length=254)
+    name = StrictText(max_length=200)
+    password = StrictText(max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True)
+    country = StrictText(max_length=60, required=False, allow_blank=True)
+
+
+class ChangeUserInput(StrictChange):
+    """What a user's page can change."""
+
+    name = StrictText(max_length=200, required=False)
+    email = StrictText(max_length=254, required=False)
+
+
+class LogInInput(StrictInput):
+    """E-mail and password."""
+
+    email = StrictText(max_length=254)
+    password = StrictText(max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True)
+
+
+class AccessState(serializers.Serializer[Any]):
+    """A token, shown this once."""
+
+    token = serializers.CharField()
+    user_id = serializers.IntegerField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+
+
+class UserState(serializers.Serializer[Any]):
+    """A user after a command."""
+
+    id = serializers.IntegerField()
+    version = serializers.IntegerField()
+    email = serializers.CharField()
+    name = serializers.CharField()
+    country = serializers.CharField()
+    is_active = serializers.BooleanField()

@@ -1,0 +1,20 @@
+"""The addresses of users. Where reading and changing share one, both views stand behind it."""
+
+from django.urls import path
+
+from users import command_views as commands
+from users import query_views as queries
+
+
+class UserResource(queries.UserQuery, commands.UserCommands):
+    """One user."""
+
+
+urlpatterns = [
+    path("users", commands.UserRegistration.as_view(), name="users"),
+    path("users/<int:user_id>", UserResource.as_view(), name="user"),
+    path("users/<int:user_id>/deactivate", commands.UserDeactivation.as_view()),
+    path("auth/login", commands.LogIn.as_view()),
+    path("auth/logout", commands.LogOut.as_view()),
+    path("auth/logout-all", commands.LogOutEverywhere.as_view()),
+]
