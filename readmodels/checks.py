@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, Warning
 from django.core.checks import register as register_check
+from django.core.exceptions import FieldError
 from django.db import DatabaseError, connection
 from django.db.models import (
     BooleanField,
@@ -22,10 +23,10 @@ from django.db.models import (
 )
 from django.db.models.expressions import OrderBy
 
-from readmodels.declare import Collection, Document, ReadModel, Sum, declared
+from readmodels.declare import Collection, Document, ManyCount, ManySum, ReadModel, Sum, declared
 from readmodels.errors import WrongDeclaration
-from readmodels.graph import columns_of, uses
-from readmodels.positions import position_sql
+from readmodels.graph import columns_of, reverse_hop, uses
+from readmodels.positions import position_sql, value_field
 
 KEY_TYPES = (IntegerField, CharField, TextField, UUIDField, DateField, BooleanField)
 MAX_FILTERS = 3  # each row is listed under every subset of its filter values: 8 entries at the most
@@ -53,7 +54,7 @@ def check_triggers(app_configs: Any, databases: Sequence[str] | None = None, **k
     if not databases or connection.alias not in databases:
         return []
     try:
-        missing = capture.missing(generations.declared_plans())
+        missing = capture.missing(generations.captured_plans())
     except DatabaseError:
         return []  # nothing is migrated yet
     if not missing:
@@ -70,7 +71,7 @@ def problems(read_model: type[ReadModel]) -> list[str]:
             return list(_document_problems(read_model))
         if issubclass(read_model, Collection):
             return list(_collection_problems(read_model))
-    except WrongDeclaration as refusal:
+    except (WrongDeclaration, FieldError) as refusal:
         return [str(refusal)]
     return ["is neither a Document nor a Collection: derive it from one of them"]
 
@@ -80,7 +81,7 @@ def _document_problems(document: type[Document]) -> Iterator[str]:
     field = _column(document.root, columns.pop()) if len(columns) == 1 else None
     if field is None or not isinstance(document.key, F):
         yield f"key={document.key!r}: must be one column of {document.root.__name__}"
-    elif not field.unique or field.null:
+    elif not _is_unique(field) or field.null:
         yield f"key={document.key!r}: must be unique and not null; declare a Collection for a key shared by rows"
     else:
         yield from _key_problem("key", field)
@@ -90,17 +91,34 @@ def _collection_problems(collection: type[Collection]) -> Iterator[str]:
     if not columns_of(collection.partition_by, collection.root):
         yield "partition_by reads no column: a collection of one partition would live on one server"
     yield from _key_problem("partition_by", _type_of(collection.partition_by, collection.root))
-    order = collection.order_by
-    position_sql("", _type_of(order.expression if isinstance(order, OrderBy) else order, collection.root))
+    yield from _order_problems(collection)
     if len(collection.filter_by) > MAX_FILTERS:
-        yield f"filter_by has {len(collection.filter_by)} fields, at most {MAX_FILTERS} are kept"
+        yield f"filter_by has {len(collection.filter_by)} fields, at most {MAX_FILTERS} are kept: partition by one"
     for name, measure in collection.measures.items():
-        expression = measure.expression if isinstance(measure, Sum) else None
-        if isinstance(expression, str | F) and not isinstance(_type_of(expression, collection.root), IntegerField):
-            yield f"measure {name!r} sums {expression!r}, which is no integer: store minor units"
+        if isinstance(measure, Sum) and not _is_integer(measure.expression, collection.root):
+            yield f"measure {name!r} sums {measure.expression!r}, which is no integer: store minor units"
+
+
+def _order_problems(collection: type[Collection]) -> Iterator[str]:
+    order = collection.order_by if isinstance(collection.order_by, OrderBy) else OrderBy(collection.order_by)
+    position_sql("", _type_of(order.expression, collection.root))
+    if order.nulls_first if order.descending else order.nulls_last:
+        yield f"order_by={collection.order_by!r}: NULL counts as the least value, take nulls_first and nulls_last off"
+
+
+def _is_integer(expression: Any, root: type[Model]) -> bool:
+    if isinstance(expression, ManySum):
+        return _is_integer(expression.expression, reverse_hop(root, expression.relation).far)
+    return isinstance(expression, ManyCount) or isinstance(_type_of(expression, root), IntegerField)
+
+
+def _is_unique(field: "Field[Any, Any]") -> bool:
+    alone = (constraint.fields for constraint in field.model._meta.total_unique_constraints)
+    return field.unique or (field.name,) in alone
 
 
 def _key_problem(name: str, field: "Field[Any, Any]") -> Iterator[str]:
+    field = value_field(field)
     if isinstance(field, DateTimeField) or not isinstance(field, KEY_TYPES):
         yield f"{name} of type {type(field).__name__}: use an integer, text, UUID or date"
 
@@ -110,10 +128,7 @@ def _column(model: type[Model], column: str) -> "Field[Any, Any]":
     return field  # type: ignore[no-any-return]
 
 
-def _type_of(expression: Any, root: type[Model]) -> "Field[Any, Any]":
+def _type_of(expression: Any, root: type[Model]) -> Any:
     if isinstance(expression, str):
         expression = F(expression)
-    field: Any = root._base_manager.annotate(rm_value=expression).query.annotations["rm_value"].output_field
-    while field.is_relation:
-        field = field.target_field
-    return field  # type: ignore[no-any-return]
+    return value_field(root._base_manager.annotate(rm_value=expression).query.annotations["rm_value"].output_field)

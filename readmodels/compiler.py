@@ -11,7 +11,6 @@ from django.db.models import (
     Case,
     F,
     Func,
-    IntegerField,
     Model,
     OuterRef,
     Q,
@@ -27,7 +26,7 @@ from django.db.models.functions import Cast, Coalesce, JSONObject
 from readmodels.declare import Collection, Count, Document, Many, ManyCount, ManySum, ReadModel, Sum
 from readmodels.graph import Path, columns_of, reverse_hop, uses
 from readmodels.plan import Dependency, Plan
-from readmodels.positions import position_sql, row_id_sql
+from readmodels.positions import has_integer_key, position_sql, row_id_sql, value_field
 
 
 def compile_plan(read_model: type[ReadModel]) -> Plan:
@@ -76,7 +75,7 @@ def _collection(collection: type[Collection]) -> Plan:
         )
     )
     pk = _pk(root)
-    placed = _sql(root._base_manager.annotate(rm_pk=F("pk"), rm_part=named["rm_part"]).values_list("rm_pk", "rm_part"))
+    placed = _sql(_rows_of(root).annotate(rm_pk=F("pk"), rm_part=named["rm_part"]).values_list("rm_pk", "rm_part"))
     from_table = f" FROM {_quote(root._meta.db_table)}"
     record = f" FROM jsonb_populate_recordset(NULL::{_quote(root._meta.db_table)}, %s::jsonb) AS "
     located = f"SELECT {row_id_sql('p.rm_pk', root)}, p.rm_part FROM ({{}}) p WHERE p.rm_part IS NOT NULL"
@@ -86,7 +85,7 @@ def _collection(collection: type[Collection]) -> Plan:
         f' WHERE q."rm_part" IS NOT NULL AND q."rm_pk" = ANY({_array(root, pk)})',
         range_sql=_range(f'q."rm_pk"::text, {columns}', inner, root),
         placed_sql=f"{located.format(placed)} AND p.rm_pk = ANY({_array(root, pk)})",
-        record_sql=located.format(placed.replace(from_table, record + _quote(root._meta.db_table), 1)),
+        record_sql=located.format((record + _quote(root._meta.db_table)).join(placed.rsplit(from_table, 1))),
         key_column=None,
         filters=list(collection.filter_by),
         measures=list(collection.measures),
@@ -106,7 +105,7 @@ def _common(read_model: type[ReadModel], root_routes: set[str]) -> dict[str, Any
         "name": read_model.__name__,
         "root_table": root._meta.db_table,
         "root_pk": _pk(root),
-        "is_integer_pk": isinstance(root._meta.pk, IntegerField),
+        "is_integer_pk": has_integer_key(root),
         "dependencies": dependencies,
         "routes": {table: sorted(columns) for table, columns in sorted(routes.items())},
         "keys": keys,
@@ -117,11 +116,16 @@ def _common(read_model: type[ReadModel], root_routes: set[str]) -> dict[str, Any
 
 
 def _rows(read_model: type[ReadModel], **named: Any) -> QuerySet[Any, Any]:
-    rows = read_model.root._base_manager.filter(read_model.where or Q())
+    rows = _rows_of(read_model.root).filter(read_model.where or Q())
     body = _resolved(read_model.body, read_model.root)
     annotations = {"rm_pk": F("pk"), **named, "rm_body": _text(body)}
     found: QuerySet[Any, Any] = rows.annotate(**annotations).values_list(*annotations)
     return found
+
+
+def _rows_of(root: type[Model]) -> QuerySet[Any, Any]:
+    """All rows, without the order that the model asks for: it may join other tables."""
+    return root._base_manager.order_by()
 
 
 def _resolved(value: Any, model: type[Model]) -> Any:
@@ -240,9 +244,7 @@ def _array(model: type[Model], column: str) -> str:
 
 
 def _type(model: type[Model], column: str) -> str:
-    field: Any = next(field for field in model._meta.concrete_fields if field.column == column)
-    while field.is_relation:
-        field = field.target_field
+    field = value_field(next(field for field in model._meta.concrete_fields if field.column == column))
     return str(field.cast_db_type(connection))
 
 

@@ -15,6 +15,8 @@ from django.db.models import F, Model, Q
 from django.db.models.expressions import Combinable, OrderBy
 from django.utils.module_loading import module_has_submodule
 
+from readmodels.errors import WrongDeclaration
+
 # One entry of a body: a Django expression over the root, a nested body, or a list of related rows.
 Body = Mapping[str, Any]
 
@@ -75,7 +77,7 @@ class ReadModel:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "root" in cls.__dict__:
-            _registry[cls.__name__] = cls
+            _register(cls)
 
 
 class Document(ReadModel):
@@ -94,6 +96,16 @@ class Collection(ReadModel):
 
 
 _registry: dict[str, type[ReadModel]] = {}
+
+
+def _register(read_model: type[ReadModel]) -> None:
+    known = _registry.setdefault(read_model.__name__, read_model)
+    if known.__module__ != read_model.__module__:
+        where = f"{known.__module__} and in {read_model.__module__}"
+        raise WrongDeclaration(
+            f"{read_model.__name__} is declared in {where}: keys are made of the name, choose another"
+        )
+    _registry[read_model.__name__] = read_model
 
 
 def declared() -> dict[str, type[ReadModel]]:

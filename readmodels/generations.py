@@ -61,8 +61,7 @@ def deploy() -> list[str]:
     snapshot.start_clock()
     plans = {plan.name: plan for plan in declared_plans()}
     prints = {name: fingerprint(read_model) for name, read_model in declared().items()}
-    registered = [from_data(row.plan) for row in _rows()]
-    changed = capture.install([*registered, *plans.values()])
+    changed = capture.install(captured_plans())
     known = {(row.read_model, row.fingerprint) for row in _rows()}
     new = [name for name in plans if (name, prints[name]) not in known]
     for name in new:
@@ -75,6 +74,11 @@ def deploy() -> list[str]:
 def declared_plans() -> list[Plan]:
     """The plans of all declarations, compiled now."""
     return [compile_plan(read_model) for read_model in declared().values()]
+
+
+def captured_plans() -> list[Plan]:
+    """What the triggers must cover: every declaration, and every generation there still is."""
+    return [*(from_data(row.plan) for row in _rows()), *declared_plans()]
 
 
 def replace(generation: Generation) -> None:

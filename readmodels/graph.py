@@ -3,21 +3,25 @@
 Nothing here needs a database. What can't be followed exactly is refused with the name of the field and the way out.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Aggregate, F, Field, Model, OuterRef, Q, Subquery, Window
+from django.db.models import Aggregate, F, Field, Model, OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.expressions import RawSQL
 from django.db.models.fields.reverse_related import ForeignObjectRel
 from django.db.models.functions import Now, Random
+from django.db.models.sql import Query
 
-from readmodels.declare import Collection, Document, Many, ManyCount, ManySum, ReadModel
+from readmodels.declare import Collection, Count, Document, Many, ManyCount, ManySum, ReadModel, Sum
 from readmodels.errors import WrongDeclaration
 
-VOLATILE = {"RANDOM", "NOW", "CURRENT_TIMESTAMP", "CLOCK_TIMESTAMP", "STATEMENT_TIMESTAMP", "GEN_RANDOM_UUID"}
-OPAQUE = (Subquery, RawSQL, Window, Aggregate, OuterRef)
+VOLATILE = {"RANDOM", "NOW", "CLOCK_TIMESTAMP", "STATEMENT_TIMESTAMP", "TRANSACTION_TIMESTAMP", "TIMEOFDAY", "NEXTVAL"}
+VOLATILE |= {"CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIMESTAMP", "LOCALTIME"}
+VOLATILE |= {"GEN_RANDOM_UUID", "UUIDV4", "UUIDV7"}
+OPAQUE = (Subquery, RawSQL, Window, Aggregate, OuterRef, QuerySet, Query)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def _declared_uses(read_model: type[ReadModel]) -> Iterator[Use]:
     if issubclass(read_model, Document):
         yield from _expression(read_model.key, root, ())
     if issubclass(read_model, Collection):
+        _require_listing(read_model)
         yield from _expression(read_model.partition_by, root, ())
         yield from _expression(read_model.order_by, root, ())
         for name in read_model.filter_by:
@@ -75,6 +80,15 @@ def _declared_uses(read_model: type[ReadModel]) -> Iterator[Use]:
         for measure in read_model.measures.values():
             yield from _expression(getattr(measure, "expression", None), root, ())
             yield from _expression(measure.where, root, ())
+
+
+def _require_listing(collection: type[Collection]) -> None:
+    for name in ("partition_by", "order_by"):
+        if not hasattr(collection, name):
+            raise WrongDeclaration(f"has no {name}: say which column its pages are listed by")
+    order = collection.order_by
+    if isinstance(order, str):
+        raise WrongDeclaration(f"order_by={order!r}: write F({order.lstrip('-')!r}), and .desc() for falling order")
 
 
 def _body(body: Mapping[str, Any], model: type[Model], path: Path) -> Iterator[Use]:
@@ -110,8 +124,13 @@ def _expression(expression: Any, model: type[Model], path: Path) -> Iterator[Use
         raise WrongDeclaration(
             f"{type(expression).__name__} in a body can't be followed to its columns: use Many, ManySum or ManyCount"
         )
-    elif isinstance(expression, Now | Random) or str(getattr(expression, "function", "")).upper() in VOLATILE:
+    elif _is_volatile(expression):
         raise WrongDeclaration(f"{expression!r} gives another value each time: store what it gives in a column")
+    elif isinstance(expression, Sum | Count):
+        raise WrongDeclaration(f"{expression!r} is a measure: over related rows use ManySum or ManyCount")
+    elif isinstance(expression, list | tuple | set | frozenset):
+        for part in expression:
+            yield from _operand(part, model, path)
     elif isinstance(expression, str):
         yield from _name(expression, model, path)
     elif isinstance(expression, F):
@@ -130,8 +149,21 @@ def _condition(child: Any, model: type[Model], path: Path) -> Iterator[Use]:
         return
     name, value = child
     yield from _name(name, model, path)
+    yield from _operand(value, model, path)
+
+
+def _operand(value: Any, model: type[Model], path: Path) -> Iterator[Use]:
+    """What a condition compares with: text is a value there, not the name of a column."""
     if not isinstance(value, str):
         yield from _expression(value, model, path)
+
+
+def _is_volatile(expression: Any) -> bool:
+    """Whether the SQL function gives another value each time, by its name or its template, set by class or by call."""
+    extra = getattr(expression, "extra", {})
+    texts = [getattr(expression, "function", ""), getattr(expression, "template", ""), *extra.values()]
+    words = {word for text in texts if isinstance(text, str) for word in re.findall(r"\w+", text.upper())}
+    return isinstance(expression, Now | Random) or not VOLATILE.isdisjoint(words)
 
 
 def _name(name: str, model: type[Model], path: Path) -> Iterator[Use]:
@@ -163,6 +195,8 @@ def _field(model: type[Model], part: str, name: str) -> Any:
         raise WrongDeclaration(f"{name!r}: {part!r} is inherited from another table: follow the parent link by name")
     if isinstance(field, Field) and field.many_to_many:
         raise WrongDeclaration(f"{name!r}: {part!r} is many-to-many: use Many over the table between")
+    if not isinstance(field, ForeignObjectRel) and getattr(field, "column", None) is None:
+        raise WrongDeclaration(f"{name!r}: {part!r} is no column of its own: name the columns that it is made of")
     return field
 
 
@@ -213,6 +247,6 @@ def _links(path: Path) -> Iterator[Use]:
 
 def _pk(model: type[Model]) -> Any:
     pk = model._meta.pk
-    if pk is None:
-        raise WrongDeclaration(f"{model.__name__} has no primary key")
+    if pk is None or pk.column is None:
+        raise WrongDeclaration(f"{model.__name__} has no primary key of one column, which a change could name: add one")
     return pk

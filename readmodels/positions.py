@@ -14,9 +14,21 @@ SEPARATOR = "\x01"  # between the value ordered by and the row id; lower than an
 INTEGER_WIDTH = 19
 
 
+def value_field(field: Any) -> Any:
+    """The field that a foreign key takes its values from, or the field itself."""
+    while field.is_relation:
+        field = field.target_field
+    return field
+
+
+def has_integer_key(root: type[Model]) -> bool:
+    """Whether the primary key is an integer."""
+    return isinstance(value_field(root._meta.pk), IntegerField)
+
+
 def row_id_sql(pk: str, root: type[Model]) -> str:
     """SQL for a row's id in its partition: the primary key, integers padded so that ties order as numbers do."""
-    if isinstance(root._meta.pk, IntegerField):
+    if has_integer_key(root):
         return f"lpad({pk}::text, {INTEGER_WIDTH}, '0')"
     return f"{pk}::text"
 
@@ -28,6 +40,7 @@ def row_key(row_id: str, *, is_integer: bool) -> str:
 
 def position_sql(value: str, field: "Field[Any, Any]") -> str:
     """SQL for the sortable text of a value; NULL comes first. Raises WrongDeclaration for a type that has none."""
+    field = value_field(field)
     if isinstance(field, DateTimeField):
         text = f"to_char({value} AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')"
     elif isinstance(field, DateField):
