@@ -113,7 +113,10 @@ class World:
 
     def copy_products(self, a: int, b: int) -> None:
         start = Product.objects.count()
-        with connection.cursor() as cursor, cursor.copy("COPY orders_product (sku, name, price_cents) FROM STDIN") as copy:
+        with (
+            connection.cursor() as cursor,
+            cursor.copy("COPY orders_product (sku, name, price_cents) FROM STDIN") as copy,
+        ):
             for number in range(a % 5):
                 copy.write_row((f"copied-{a}-{b}-{start + number}", "Copied", b))
 
@@ -136,8 +139,9 @@ class World:
         projector.write(self.store, batch)
 
     def project_late(self, a: int, b: int) -> None:
+        self.update_many(0, b)
         late = projector.read(self.store, range(outbox.SHARDS))
-        self.update_many(a, b)
+        self.update_many(0, b + 1)
         testing.drain(self.store)
         projector.write(self.store, late)
         projector.acknowledge(late)
