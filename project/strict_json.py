@@ -58,7 +58,7 @@ def _check(found: Any) -> None:
     """Go down level by level, so that depth can't exhaust the stack."""
     level, depth = [found], 0
     while level:
-        if depth > MOST_DEPTH:
+        if depth == MOST_DEPTH and any(isinstance(value, dict | list) for value in level):
             raise ParseError(f"Nested more than {MOST_DEPTH} deep.")
         for text in level:
             if isinstance(text, str) and not _is_storable(text):

@@ -1,0 +1,39 @@
+"""Clients of the HTTP interface, signed in without waiting, and what tests send again and again."""
+
+import json
+from typing import Any
+
+from django.http import HttpResponse
+from knox.models import AuthToken
+from rest_framework.test import APIClient
+
+from users.commands import register_user
+from users.models import User
+
+PASSWORD = "horse-staple-battery"
+
+
+def person(name: str, **roles: bool) -> User:
+    user = register_user(email=f"{name}@example.com", name=name.title(), password=PASSWORD)
+    for role, holds in roles.items():
+        setattr(user, role, holds)
+    user.save(update_fields=list(roles)) if roles else None
+    return user
+
+
+def client_of(user: User | None) -> APIClient:
+    client = APIClient()
+    if user is not None:
+        _, token = AuthToken.objects.create(user=user)
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    return client
+
+
+def body(response: HttpResponse) -> Any:
+    return json.loads(response.content)
+
+
+def fields(response: HttpResponse) -> list[str]:
+    """The fields that a problem names."""
+    assert response["Content-Type"] == "application/problem+json"
+    return [each["field"] for each in body(response)["fields"]]
