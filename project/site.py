@@ -13,6 +13,7 @@ from typing import NoReturn
 from project import child, env
 from project.embedded import Servers
 
+CELERY = [sys.executable, "-m", "celery", "-A", "worker"]
 MANAGE = [sys.executable, str(env.ROOT / "manage.py")]
 WATCH_SECONDS = 0.2
 # Celery finishes the batch in hand before it stops; what is cut short is projected after the next start.
@@ -98,24 +99,15 @@ def api_command(host: str, port: int, processes: int) -> list[str]:
     return [sys.executable, "-m", "granian", "--interface=wsgi", *options, "project.wsgi:application"]
 
 
-def worker_command(broker_url: str, processes: int) -> list[str]:
+def worker_command(processes: int) -> list[str]:
     """Celery's worker. It need not know other workers, and asking for them costs the start a second."""
     options = [f"--concurrency={processes}", "--loglevel=INFO", "--without-mingle", "--without-gossip"]
-    return [*_celery(broker_url), "worker", *options]
+    return [*CELERY, "worker", *options]
 
 
-def beat_command(broker_url: str, folder: Path) -> list[str]:
+def beat_command(folder: Path) -> list[str]:
     """Celery's scheduler; at INFO it would write a line a second."""
-    return [*_celery(broker_url), "beat", f"--schedule={folder / 'run' / 'beat'}", "--pidfile=", "--loglevel=WARNING"]
-
-
-def _celery(broker_url: str) -> list[str]:
-    command = [sys.executable, "-m", "celery", "-A", "worker"]
-    if broker_url.startswith("unix://"):
-        # Its command line takes BROKER_URL from the environment, past the settings, and can't read this form.
-        form = broker_url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
-        command.append(f"--broker={form}")
-    return command
+    return [*CELERY, "beat", f"--schedule={folder / 'run' / 'beat'}", "--pidfile=", "--loglevel=WARNING"]
 
 
 def _outcome(code: int) -> str:

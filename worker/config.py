@@ -4,11 +4,11 @@ from typing import Any
 
 from django.conf import settings
 
+from worker import celery
 from worker.queues import QUEUES, ROUTES
 from worker.schedule import SCHEDULE
 
-# What kombu takes where redis-py says unix://.
-broker_url = settings.READMODELS["BROKER_URL"].replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+broker_url = celery.broker_url(settings.READMODELS["BROKER_URL"])
 broker_connection_retry_on_startup = True
 # Both time-outs: a broker that accepts and never answers would otherwise hold a write for minutes.
 broker_transport_options: dict[str, Any] = {
