@@ -14,6 +14,8 @@ from readmodels.outbox import SHARDS
 from readmodels.plan import Plan
 
 PREFIX = "readmodels_capture"
+# 'on' for the rest of a transaction that has added a change: one that only locked rows needs no consistency token.
+CAPTURED = "readmodels.captured"
 
 
 @dataclass
@@ -110,8 +112,11 @@ def _body(event: str, table: str, capture: Capture, outbox: str) -> str:
         SELECT '{table}', r.key, r.columns, r.before, r.after, pg_current_xact_id()::text::bigint, clock_timestamp(),
                nullif(current_setting('readmodels.trace', true), ''), COALESCE(hashtext(r.key), 0) & {SHARDS - 1}
         FROM ({_rows(event, capture)}) r;
-        IF FOUND AND current_setting('synchronous_commit') = 'off' THEN
-            PERFORM set_config('synchronous_commit', 'on', true);
+        IF FOUND THEN
+            PERFORM set_config('{CAPTURED}', 'on', true);
+            IF current_setting('synchronous_commit') = 'off' THEN
+                PERFORM set_config('synchronous_commit', 'on', true);
+            END IF;
         END IF;
         RETURN NULL;"""
 

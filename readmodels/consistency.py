@@ -20,6 +20,7 @@ from django.db.backends.utils import CursorWrapper
 
 from readmodels import outbox
 from readmodels.building import concerns
+from readmodels.capture import CAPTURED
 from readmodels.conf import conf
 from readmodels.errors import CannotSay, WrongToken
 from readmodels.generations import Generation
@@ -43,7 +44,7 @@ class Token:
 
 @dataclass
 class Written:
-    """Filled when the transaction that it watches is about to commit; token None: nothing was written."""
+    """Filled when the transaction that it watches is about to commit; token None: it changed no read model."""
 
     token: Token | None = None
 
@@ -68,9 +69,13 @@ def parse(text: str) -> Token:
 
 def _current_token() -> Token | None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT epoch, pg_current_xact_id_if_assigned()::text FROM readmodels_clock")
-        epoch, xid = cursor.fetchone()
-    return Token(epoch, int(xid)) if xid else None
+        cursor.execute(
+            "SELECT epoch, pg_current_xact_id_if_assigned()::text, current_setting(%s, true) = 'on'"
+            " FROM readmodels_clock",
+            [CAPTURED],
+        )
+        epoch, xid, is_captured = cursor.fetchone()
+    return Token(epoch, int(xid)) if is_captured else None
 
 
 # What is kept beside documents and in each bucket
