@@ -6,36 +6,23 @@ making; the engine only hands it to `may_read` and `may_list`.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any, ClassVar
 
 from django.http import Http404, HttpResponse
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
-from rest_framework.settings import api_settings
-from rest_framework.views import APIView
 
 from readmodels import http, parameters
-from readmodels.declare import Collection, Document, ReadModel
+from readmodels.api import ApiView
+from readmodels.declare import Collection, Document, Many, ReadModel
+from readmodels.errors import WrongDeclaration
 from readmodels.openapi import QuerySchema
 from readmodels.pages import measure_rows, page_body
 from readmodels.query import Freshness, Page, days, reader
 
 MOST_DAYS = 366
-
-
-class ApiView(APIView):
-    """Any endpoint of the API. In its public methods nobody is asked who they are, not even by a token that expired."""
-
-    public_methods: ClassVar[frozenset[str]] = frozenset()
-
-    def perform_authentication(self, request: Request) -> None:
-        """Called once per request, before permissions."""
-        if request.method in self.public_methods:
-            request.user = api_settings.UNAUTHENTICATED_USER()  # type: ignore[operator]  # the stubs have its name
-        else:
-            super().perform_authentication(request)
 
 
 class QueryView(ApiView):
@@ -62,6 +49,11 @@ class DocumentView(QueryView):
     # The entry of the body that holds the root row's version, where commands take one in If-Match.
     row_version: ClassVar[str | None] = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.row_version is not None and _entries(cls.read_model.body, cls.row_version) != 1:
+            raise WrongDeclaration(f"{cls.__name__}: row_version={cls.row_version!r} must be one entry, not nested too")
+
     def get(self, request: Request, **address: Any) -> HttpResponse:
         """The document as stored."""
         parameters.only(request, ())
@@ -82,7 +74,7 @@ class DocumentView(QueryView):
     def _row_version(self, body: bytes) -> str | None:
         if self.row_version is None:
             return None
-        # Inside of JSON text quotes are escaped, so only a key looks like this; the first one is the document's own.
+        # Inside of JSON text quotes are escaped, so only a key looks like this, and there is only one.
         found = re.search(rb'"%s" ?: ?(\d+)' % self.row_version.encode(), body)
         return found[1].decode() if found else None
 
@@ -151,6 +143,12 @@ class DailyView(QueryView):
         for day, page in zip(span, pages, strict=True):
             for row in measure_rows(page, self.read_model):
                 yield {"day": day.isoformat(), **row}
+
+
+def _entries(body: Mapping[str, Any], name: str) -> int:
+    """How many entries have this name, nested ones included."""
+    nested = [value.body if isinstance(value, Many) else value for value in body.values()]
+    return (name in body) + sum(_entries(inner, name) for inner in nested if isinstance(inner, Mapping))
 
 
 def _oldest(pages: list[Page]) -> Freshness:

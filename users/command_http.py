@@ -16,8 +16,8 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from readmodels import http, parameters
+from readmodels.api import ApiView
 from readmodels.consistency import Token, Written, recorded
-from readmodels.views import ApiView
 
 # A command's ETag is the row's version; a query's has the document's version after it. Both name the row's.
 IF_MATCH = re.compile(r'"(\d{1,9})(?:\.[0-9A-Za-z]+)?"')

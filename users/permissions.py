@@ -10,11 +10,12 @@ from users.authentication import Principal
 
 
 class SignedIn(BasePermission):
-    """Everybody who signed in, and anybody in a view's public methods; the default of every endpoint."""
+    """Everybody who signed in; anybody in public methods and for OPTIONS. The default of every endpoint."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Called by REST framework before the view's method."""
-        return request.method in getattr(view, "public_methods", ()) or bool(request.user.is_authenticated)
+        is_public = request.method == "OPTIONS" or request.method in getattr(view, "public_methods", ())
+        return is_public or bool(request.user.is_authenticated)
 
 
 def is_self_or_staff(principal: Principal, user_id: int) -> bool:

@@ -1,0 +1,25 @@
+"""What every endpoint of the API has in common, on either side: who is asked to sign in, and OPTIONS."""
+
+from typing import Any, ClassVar
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+from rest_framework.views import APIView
+
+
+class ApiView(APIView):
+    """Any endpoint of the API. In its public methods nobody is asked who they are, not even by a token that expired."""
+
+    public_methods: ClassVar[frozenset[str]] = frozenset()
+
+    def perform_authentication(self, request: Request) -> None:
+        """Called once per request, before permissions."""
+        if request.method in self.public_methods:
+            request.user = api_settings.UNAUTHENTICATED_USER()  # type: ignore[operator]  # the stubs have its name
+        else:
+            super().perform_authentication(request)
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # type: ignore[override]
+        """The methods of the address, in Allow."""
+        return Response(status=204)
