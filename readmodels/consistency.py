@@ -130,19 +130,24 @@ def parse_document(stored: bytes) -> tuple[Stamp, bytes]:
 def progress(
     cursor: CursorWrapper, snapshot: Snapshot, generations: Sequence[Generation], applied: Sequence[Change]
 ) -> str:
-    """The progress once `applied` is in the store, as text for `parse_progress`."""
-    limit = conf().pending_transactions
-    pending = outbox.pending(cursor, applied, limit)
-    shown = snapshot.text
-    if len(pending) == limit:
-        horizon = pending[0].xid
-        shown = f"{horizon}:{horizon}:"
+    """The progress once `applied` is in the store, as text for `parse_progress`.
+
+    With too many pending changes to name, the horizon is lowered: the progress then knows of no transaction from the
+    oldest pending one on.
+    """
+    pending = outbox.pending(cursor, applied, conf().pending_changes)
     by_model: dict[str, set[int]] = defaultdict(set)
     oldest: dict[str, float] = {}
-    for row in pending:
-        for name in _concerned(row, generations):
-            by_model[name].add(row.xid)
-            oldest[name] = min(oldest.get(name, row.at.timestamp()), row.at.timestamp())
+    if pending is None:
+        horizon, at = outbox.horizon(cursor)
+        shown = f"{horizon}:{horizon}:"
+        oldest = dict.fromkeys((generation.plan.name for generation in generations), at.timestamp())
+    else:
+        shown = snapshot.text
+        for row in pending:
+            for name in _concerned(row, generations):
+                by_model[name].add(row.xid)
+                oldest[name] = min(oldest.get(name, row.at.timestamp()), row.at.timestamp())
     return json.dumps(
         {
             "at": snapshot.at.timestamp(),

@@ -83,14 +83,25 @@ def _change(row: Sequence[Any]) -> Change:
     return Change(id, xid, source, key, columns, before and json.loads(before), after and json.loads(after), at)
 
 
-def pending(cursor: CursorWrapper, without: Sequence[Change], limit: int) -> list[Pending]:
-    """The transactions with changes other than the given that the snapshot shows, oldest first, `limit` at most."""
+def pending(cursor: CursorWrapper, without: Sequence[Change], limit: int) -> list[Pending] | None:
+    """The transactions with changes other than the given ones that the snapshot shows; None: over `limit` changes."""
     cursor.execute(
-        "SELECT xid, source, columns, min(at) FROM readmodels_change WHERE id <> ALL(%s)"
-        " GROUP BY xid, source, columns ORDER BY xid LIMIT %s",
-        [[change.id for change in without], limit],
+        "SELECT xid, source, columns, min(at), count(*) FROM"
+        " (SELECT xid, source, columns, at FROM readmodels_change WHERE id <> ALL(%s) LIMIT %s) few"
+        " GROUP BY xid, source, columns",
+        [[change.id for change in without], limit + 1],
     )
-    return [Pending(*row) for row in cursor.fetchall()]
+    rows = cursor.fetchall()
+    if sum(count for *_, count in rows) > limit:
+        return None
+    return [Pending(*row) for *row, _ in rows]
+
+
+def horizon(cursor: CursorWrapper) -> tuple[int, datetime]:
+    """(lowest transaction id, oldest time) of all pending changes, of which there must be one."""
+    cursor.execute("SELECT min(xid), min(at) FROM readmodels_change")
+    xid, at = cursor.fetchone()
+    return int(xid), at
 
 
 def acknowledge(changes: Sequence[Change], epoch: int) -> int:
