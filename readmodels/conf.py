@@ -28,8 +28,9 @@ class Conf:
     default_wait_seconds: float = 2.0
     # How long a reader may use a switched-away generation; it is kept current far longer than this.
     pointer_seconds: float = 1.0
-    # With more pending transactions than this, progress lowers its horizon in place of naming them.
-    pending_transactions: int = 10_000
+    retired_seconds: int = 60
+    # With more pending changes than this, progress lowers its horizon in place of naming their transactions.
+    pending_changes: int = 10_000
     max_page_rows: int = 100
     # How long writes leave a broker alone that did not answer.
     broker_pause_seconds: float = 5.0
