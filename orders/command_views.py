@@ -1,4 +1,4 @@
-"""(0) POST and PATCH on orders and products: parse, call a command, answer with a consistency token."""
+"""(0) POST and PATCH on orders: parse, call a command, answer with a consistency token."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -12,14 +12,7 @@ from orders import commands
 from orders.errors import OrderNotFound
 from orders.models import Order
 from orders.permissions import is_own_or_staff
-from orders.serializers import (
-    ChangeProductInput,
-    CreateProductInput,
-    OrderState,
-    PlaceOrderInput,
-    ProductState,
-    RestockInput,
-)
+from orders.serializers import OrderState, PlaceOrderInput
 from users.authentication import Principal, principal_of
 from users.command_http import CommandView, expected_version, one_command, parsed
 from users.command_openapi import documented
@@ -114,51 +107,6 @@ class RefundOrder(MoveOrder):
     def post(self, request: Request, order_id: int) -> Response:
         """The customer has the money back; goods that never left are on the shelf again."""
         return self.move(request, order_id)
-
-
-class CreateProduct(CommandView):
-    """Adding to the catalogue, by staff."""
-
-    @documented("create_product", CreateProductInput, ProductState, status=201)
-    def post(self, request: Request) -> Response:
-        """The product can be ordered."""
-        require_staff(principal_of(request))
-        wanted = parsed(CreateProductInput, request)
-        with one_command(request) as done:
-            product = commands.create_product(**wanted)
-        return done.answer(ProductState(product).data, 201, reverse("product", args=[product.sku]))
-
-
-class ProductCommands(CommandView):
-    """Changing a product, by staff."""
-
-    @documented("change_product", ChangeProductInput, ProductState)
-    def patch(self, request: Request, sku: str) -> Response:
-        """The product has this name and price; orders there are keep theirs."""
-        require_staff(principal_of(request))
-        wanted, version = parsed(ChangeProductInput, request), expected_version(request)
-        with one_command(request) as done:
-            # The first of the two locks the row, so the version that it was held against stands for both.
-            if "name" in wanted:
-                product = commands.rename_product(sku=sku, name=wanted["name"], expected_version=version)
-                version = None
-            if "price_cents" in wanted:
-                price_cents = wanted["price_cents"]
-                product = commands.reprice_product(sku=sku, price_cents=price_cents, expected_version=version)
-        return done.answer(ProductState(product).data)
-
-
-class RestockProduct(CommandView):
-    """Counting goods in or out, by staff."""
-
-    @documented("restock_product", RestockInput, ProductState)
-    def post(self, request: Request, sku: str) -> Response:
-        """So many more are on the shelf."""
-        require_staff(principal_of(request))
-        wanted, version = parsed(RestockInput, request), expected_version(request)
-        with one_command(request) as done:
-            product = commands.restock_product(sku=sku, quantity=wanted["quantity"], expected_version=version)
-        return done.answer(ProductState(product).data)
 
 
 def _customer(principal: Principal, wanted: dict[str, Any]) -> int | None:

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from orders import command_views as commands
+from orders import product_command_views as product_commands
 from orders import query_views as queries
 
 
@@ -10,7 +11,7 @@ class OrderList(queries.OrdersByStatusQuery, commands.PlaceOrder):
     """All orders."""
 
 
-class ProductResource(queries.ProductQuery, commands.ProductCommands):
+class ProductResource(queries.ProductQuery, product_commands.ProductCommands):
     """One product."""
 
 
@@ -23,8 +24,8 @@ urlpatterns = [
     path("orders/<int:order_id>/cancel", commands.CancelOrder.as_view()),
     path("orders/<int:order_id>/refund", commands.RefundOrder.as_view()),
     path("users/<int:user_id>/orders", queries.CustomerOrdersQuery.as_view(), name="user-orders"),
-    path("products", commands.CreateProduct.as_view(), name="products"),
+    path("products", product_commands.CreateProduct.as_view(), name="products"),
     path("products/<str:sku>", ProductResource.as_view(), name="product"),
-    path("products/<str:sku>/restock", commands.RestockProduct.as_view()),
+    path("products/<str:sku>/restock", product_commands.RestockProduct.as_view()),
     path("sales", queries.SalesQuery.as_view(), name="sales"),
 ]
