@@ -155,5 +155,9 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "fields"}},
     "root": {"handlers": ["console"], "level": "INFO"},
     # Lines for each task and each request, which say less than what the code at work says itself.
-    "loggers": {name: {"level": "WARNING"} for name in ("celery.app.trace", "celery.worker.strategy", "httpx")},
+    "loggers": {
+        **{name: {"level": "WARNING"} for name in ("celery.app.trace", "celery.worker.strategy", "httpx")},
+        # Django gives this one a handler of its own, and each line would come twice.
+        "django": {"handlers": [], "level": "INFO"},
+    },
 }

@@ -1,31 +1,26 @@
 """The shared file of real transactions: all 512 invoices arrive, and their totals are those of the CSV."""
 
-import csv
-import gzip
 from collections import defaultdict
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from django.core.management import call_command
 
 from orders.models import Order, OrderLine, Product
+from tests import retail
 from users.models import User
-
-FILE = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "online_retail_10k.csv.gz"
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, str]]:
-    with gzip.open(FILE, "rt", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return retail.rows()
 
 
 @pytest.fixture
 def imported(tmp_path):
-    call_command("import_orders", str(FILE), report=tmp_path / "rejected.csv", chunk=1000)
+    call_command("import_orders", str(retail.FILE), report=tmp_path / "rejected.csv", chunk=1000)
     assert not (tmp_path / "rejected.csv").exists()
 
 
