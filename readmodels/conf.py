@@ -28,7 +28,7 @@ class Conf:
     default_wait_seconds: float = 2.0
     # How long a reader may use a switched-away generation; it is kept current far longer than this.
     pointer_seconds: float = 1.0
-    retired_seconds: int = 60
+    retired_seconds: int = 10
     # With more pending changes than this, progress lowers its horizon in place of naming their transactions.
     pending_changes: int = 10_000
     max_page_rows: int = 100

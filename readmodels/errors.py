@@ -31,8 +31,8 @@ class NotPrimary(ReadModelError):
     """The database is a standby; documents are built on the primary only."""
 
 
-class NotProjected(ReadModelError):
-    """No generation of this read model has been built yet."""
+class NotProjected(StoreUnavailable):
+    """No generation of this read model has been built yet, or Redis lost the pointer to it."""
 
 
 class NotYet(ReadModelError):

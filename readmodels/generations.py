@@ -2,13 +2,17 @@
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
 
-from readmodels import capture, models, snapshot
+from readmodels import buckets, capture, models, snapshot
 from readmodels.compiler import compile_plan
+from readmodels.conf import conf
 from readmodels.declare import declared
 from readmodels.fingerprint import fingerprint
 from readmodels.models import GenerationState
@@ -33,11 +37,8 @@ _plans: dict[int, Plan] = {}  # a generation's plan never changes
 
 
 def current(cursor: CursorWrapper) -> list[Generation]:
-    """The generations that changes are projected into, as the cursor's snapshot shows them."""
-    cursor.execute(
-        "SELECT id, number, state, fingerprint FROM readmodels_generation"
-        " WHERE state IN ('building', 'live') ORDER BY id"
-    )
+    """The generations that changes are projected into, as the cursor's snapshot shows them: all there are."""
+    cursor.execute("SELECT id, number, state, fingerprint FROM readmodels_generation ORDER BY id")
     rows = cursor.fetchall()
     unknown = [id for id, *_ in rows if id not in _plans]
     if unknown:
@@ -46,10 +47,9 @@ def current(cursor: CursorWrapper) -> list[Generation]:
     return [Generation(id, number, state, print, _plans[id]) for id, number, state, print in rows]
 
 
-def states(cursor: CursorWrapper) -> set[str]:
-    """The states that there are generations in."""
-    cursor.execute("SELECT DISTINCT state FROM readmodels_generation")
-    return {state for [state] in cursor.fetchall()}
+def are_due() -> bool:
+    """Whether a generation is to be built, or to be dropped."""
+    return models.Generation.objects.filter(Q(state=GenerationState.BUILDING) | _is_droppable()).exists()
 
 
 def deploy() -> list[str]:
@@ -59,6 +59,7 @@ def deploy() -> list[str]:
     The new generations are built by the next repair.
     """
     snapshot.start_clock()
+    buckets.create_missing()
     plans = {plan.name: plan for plan in declared_plans()}
     prints = {name: fingerprint(read_model) for name, read_model in declared().items()}
     changed = capture.install(captured_plans())
@@ -81,8 +82,13 @@ def captured_plans() -> list[Plan]:
     return [*(from_data(row.plan) for row in _rows()), *declared_plans()]
 
 
+@transaction.atomic
 def replace(generation: Generation) -> None:
-    """A new generation of the same plan is registered, to be built from nothing (what a TRUNCATE asks for)."""
+    """A new generation of the same plan is registered, to be built from nothing (what a TRUNCATE asks for).
+
+    One that was being built is given up: it may hold what is no longer there.
+    """
+    _retire(models.Generation.objects.filter(read_model=generation.plan.name, state=GenerationState.BUILDING))
     _register(generation.plan, generation.fingerprint)
 
 
@@ -90,7 +96,7 @@ def switch(building: Generation, store: Store) -> None:
     """Queries see this generation; the one before it is retired."""
     rows = models.Generation.objects
     with transaction.atomic():
-        rows.filter(read_model=building.plan.name, state=GenerationState.LIVE).update(state=GenerationState.RETIRED)
+        _retire(rows.filter(read_model=building.plan.name, state=GenerationState.LIVE))
         rows.filter(id=building.id).update(state=GenerationState.LIVE)
     point(store)
     log.info("switched", read_model=building.plan.name, generation=building.number)
@@ -113,11 +119,20 @@ def pointer(read_model: str, print: str) -> str:
     return f"{read_model}/{print}"
 
 
-def drop_retired(store: Store) -> None:
-    """Nothing is left of the generations that were switched away from."""
-    for row in models.Generation.objects.filter(state=GenerationState.RETIRED):
+def drop_retired(store: Store, after_seconds: int | None = None) -> None:
+    """Nothing is left of the generations that were switched away from so long ago that no reader holds their number."""
+    for row in models.Generation.objects.filter(_is_droppable(after_seconds)):
         store.drop(row.read_model, row.number)
         row.delete()
+
+
+def _retire(rows: "QuerySet[models.Generation]") -> None:
+    rows.update(state=GenerationState.RETIRED, retired_at=Now())
+
+
+def _is_droppable(after_seconds: int | None = None) -> Q:
+    age = timedelta(seconds=conf().retired_seconds if after_seconds is None else after_seconds)
+    return Q(state=GenerationState.RETIRED, retired_at__lte=Now() - age)
 
 
 def _register(plan: Plan, print: str) -> None:

@@ -44,6 +44,8 @@ class Generation(models.Model):
     plan = models.JSONField()
     state = models.TextField(choices=GenerationState)
     created_at = models.DateTimeField(db_default=Now())
+    # Switched away from then; readers may hold its number for a while yet.
+    retired_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "readmodels_generation"

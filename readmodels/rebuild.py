@@ -28,11 +28,10 @@ def is_due(store: Store) -> bool:
     with snapshot.reading() as (cursor, _):
         known = buckets.read(cursor)
         truncated = outbox.truncations(cursor)
-        states = generations.states(cursor)
     return bool(
         truncated
         or len(known.filled) < keys.BUCKETS
-        or states != {GenerationState.LIVE}
+        or generations.are_due()
         or store.markers() != known.markers
         or store.pointers() != generations.pointers()
     )
@@ -65,7 +64,6 @@ def repair(store: Store, on_range: OnRange = lambda name, rows: None) -> bool:
 
 
 def _begin_lost_buckets(store: Store) -> None:
-    buckets.create_missing()
     expected = buckets.now().markers
     lost = [number for number, marker in enumerate(store.markers()) if marker != expected[number]]
     if lost:
@@ -83,8 +81,10 @@ def _replace_truncated() -> tuple[list[Change], int]:
         truncated = outbox.truncations(cursor)
         current = generations.current(cursor)
     tables = {change.source for change in truncated}
-    for generation in current:
-        if generation.state == GenerationState.LIVE and tables & set(generation.plan.routes):
+    # The newest of each read model, of which there may be one being built.
+    newest = {each.plan.name: each for each in current if each.state != GenerationState.RETIRED}
+    for generation in newest.values():
+        if tables & set(generation.plan.routes):
             generations.replace(generation)
     return truncated, now.epoch
 

@@ -84,14 +84,18 @@ def require_epoch(cursor: CursorWrapper, epoch: int) -> None:
 
 
 def raise_epoch(store: Store) -> int:
-    """The epoch is one more than the greatest of PostgreSQL's and Redis's, unless another process was first."""
+    """The epoch is one more than the greatest of PostgreSQL's and Redis's, unless another process was first.
+
+    Also where only Redis is ahead: what is stored there would refuse every write of the lower epoch for ever.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SELECT epoch, timeline_epoch, server, {SERVER_SQL} FROM readmodels_clock FOR UPDATE")
         epoch, timeline_epoch, server, server_now = cursor.fetchone() or (0, 0, "", "")
-        if server == server_now and _has_witness(cursor, epoch):
+        stored = store.epoch()
+        if server == server_now and _has_witness(cursor, epoch) and stored <= epoch:
             return int(epoch)
         is_same_timeline = server.split("/")[:2] == server_now.split("/")[:2]
-        raised = max(epoch, store.epoch()) + 1
+        raised = max(epoch, stored) + 1
         # Redis learns of the epoch before anything is written in it: a number too high does no harm.
         store.raise_epoch(raised)
         cursor.execute(

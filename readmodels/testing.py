@@ -25,10 +25,10 @@ def reset(store: Store) -> None:
         # The triggers are ENABLE ALWAYS, so their TRUNCATE is captured; the outbox is emptied after.
         cursor.execute(f"TRUNCATE {', '.join(sorted(tables))} RESTART IDENTITY CASCADE")
         cursor.execute("TRUNCATE readmodels_change RESTART IDENTITY")
+    store.begin_buckets(dict(enumerate(buckets.now().markers)))
+    generations.drop_retired(store, after_seconds=0)
     if sweeping.is_repair_due(store):
         rebuild.repair(store)
-    else:
-        store.begin_buckets(dict(enumerate(buckets.now().markers)))
     sweeping.publish_progress(store)
 
 
