@@ -24,6 +24,8 @@ demo: $(RUN_PINS) ## show it at work, step by step; DATA=file.csv.gz brings orde
 	@$(VENV) manage.py demo $(if $(DATA),--data $(DATA))
 
 test: $(DEV_PINS) ## run all tests; ARGS="-k name" chooses
+	@# Without a browser its tests fail, and say why; the others still run.
+	@tests/browser/install.sh >/dev/null || true
 	@$(VENV) -m pytest $(ARGS)
 
 lint: $(DEV_PINS) ## check style and types

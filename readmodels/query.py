@@ -101,10 +101,10 @@ class Reader:
     ) -> Page:
         """One page of a partition and the partition's measures; an unknown partition is empty. Raises WrongCursor."""
         generation = self._generation(of)
-        facet = facet_of(filters or {})
+        facet = facet_of(of, filters or {})
         signer = _cursor_signer(of, key_text(partition), facet)
         low, high = _bounds(of, facet, _parse_cursor(signer, cursor))
-        limit = min(limit, conf().max_page_rows)
+        limit = max(1, min(limit, conf().max_page_rows))
 
         def read() -> tuple[Page, bool]:
             stored = self._store.page(
@@ -182,9 +182,11 @@ def key_text(key: Key) -> str:
     return key.isoformat() if isinstance(key, date) else str(key)
 
 
-def facet_of(filters: Mapping[str, str]) -> str:
-    """The facet of a selection by filter values, named in declared order."""
-    return "&".join(facet_part(name, value) for name, value in filters.items())
+def facet_of(of: type[Collection], filters: Mapping[str, str]) -> str:
+    """The facet of a selection by filter values, in declared order; raises ValueError for a filter not declared."""
+    if unknown := sorted(set(filters) - set(of.filter_by)):
+        raise ValueError(f"{of.__name__} has no filter {', '.join(unknown)}")
+    return "&".join(facet_part(name, filters[name]) for name in of.filter_by if name in filters)
 
 
 def is_descending(of: type[Collection]) -> bool:

@@ -62,9 +62,9 @@ def on_connection(wake: Callable[[], None]) -> Callable[..., None]:
     """A receiver of `connection_created` that has each write to a captured table wake the worker once it commits."""
 
     def install(sender: object, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-        def run(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        def run(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
             result = execute(sql, params, many, context)
-            if is_captured(sql) and not any(entry[1] is wake for entry in connection.run_on_commit):
+            if is_captured(_text(sql)) and not any(entry[1] is wake for entry in connection.run_on_commit):
                 transaction.on_commit(wake, using=connection.alias)
             return result
 
@@ -73,6 +73,13 @@ def on_connection(wake: Callable[[], None]) -> Callable[..., None]:
             connection.execute_wrappers.append(run)
 
     return install
+
+
+def _text(sql: Any) -> str:
+    """A statement as text; cursors also take bytes and psycopg's SQL objects."""
+    if isinstance(sql, bytes):
+        return sql.decode(errors="replace")
+    return sql if isinstance(sql, str) else str(sql.as_string(None))
 
 
 def is_captured(sql: str) -> bool:

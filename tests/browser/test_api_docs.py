@@ -1,0 +1,26 @@
+"""The page of the API: all of it is described, and works from there."""
+
+from playwright.sync_api import expect
+
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+def test_page_shows_every_operation(page, staff):
+    paths = staff.get("/api/schema").json()["paths"].values()
+    operations = [operation["operationId"] for path in paths for method, operation in path.items() if method in METHODS]
+    page.goto("/api/docs")
+    expect(page.locator(".opblock")).to_have_count(len(operations))
+    for operation in operations:
+        expect(page.locator(f".opblock[id$='-{operation}']")).to_be_visible()
+
+
+def test_public_query_is_tried_out(page):
+    page.goto("/api/docs")
+    query = page.locator("#operations-products-ProductCard")
+    query.get_by_role("button").first.click()
+    query.get_by_role("button", name="Try it out").click()
+    query.get_by_placeholder("sku").fill("P-00001")
+    query.get_by_role("button", name="Execute").click()
+    answer = query.locator(".live-responses-table .response")
+    expect(answer.locator(".response-col_status")).to_contain_text("200")
+    expect(answer).to_contain_text('"sku": "P-00001"')

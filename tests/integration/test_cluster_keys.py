@@ -1,0 +1,139 @@
+"""Everything that is said to Redis fits Redis Cluster: the keys of one command or script lie in one slot."""
+
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from redis.exceptions import ClusterCrossSlotError
+
+from orders.models import Order
+from orders.readmodels.customer_orders import CustomerOrders
+from project import child
+from project.binaries import find_redis
+from readmodels import generations, keys, models, testing
+from readmodels.query import Reader
+from readmodels.store import SCRIPTS, Store
+from tests.rows import add_line, add_order, add_product, add_user
+from users.models import User
+from users.readmodels.user_profile import UserProfile
+
+SLOTS = 16384
+START_SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def cluster_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    """A cluster of one node that owns every slot: it refuses what reaches across slots as a larger one does."""
+    folder = tmp_path_factory.mktemp("cluster")
+    port = free_port()
+    words = f"--port {port} --bind 127.0.0.1 --save --appendonly no --cluster-enabled yes --dir {folder}"
+    process = child.spawn([find_redis(), *words.split()], log=folder / "log")
+    try:
+        client = redis.Redis(port=port, protocol=2)
+        wait_until(lambda: answers(client))
+        client.execute_command("CLUSTER ADDSLOTS", *range(SLOTS))
+        wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+        yield client
+        client.close()
+    finally:
+        child.kill(process)
+
+
+def free_port() -> int:
+    """A free port of which the one of the cluster's own traffic, 10,000 above, is free too."""
+    for port in range(20000, 45000):
+        with socket.socket() as own, socket.socket() as bus:
+            try:
+                own.bind(("127.0.0.1", port))
+                bus.bind(("127.0.0.1", port + 10000))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
+
+
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def cluster(store: Store, cluster_client: redis.Redis) -> Store:
+    """The read models in the cluster, empty, on the write model of `store`."""
+    cluster_client.flushall()
+    cluster = Store(cluster_client)
+    testing.reset(cluster)
+    return cluster
+
+
+def test_cluster_refuses_two_slots(cluster_client):
+    with pytest.raises(ClusterCrossSlotError):
+        cluster_client.mget(keys.progress(0), keys.progress(1))
+
+
+def test_life_of_documents_fits_a_cluster(cluster):
+    customer, other = add_user(), add_user()
+    for number in range(60):
+        add_line(add_order(customer, status=("placed", "paid")[number % 2]), add_product())
+    testing.drain(cluster)
+    Order.objects.filter(pk__lt=20).update(customer=other)
+    Order.objects.filter(pk__gt=50).delete()
+    User.objects.update(name="New")
+    testing.drain(cluster)
+    testing.assert_law(cluster)
+
+
+def test_queries_fit_a_cluster(cluster):
+    users = [add_user() for _ in range(5)]
+    add_order(users[0])
+    testing.drain(cluster)
+    reader = Reader(cluster)
+    ids = [user.pk for user in users]
+    assert all(answer.body for answer in reader.documents(UserProfile, ids))
+    assert len(reader.page(CustomerOrders, ids[0]).rows) == 1
+    assert [page.measures[""]["orders"] for page in reader.measures(CustomerOrders, ids)] == [1, 0, 0, 0, 0]
+
+
+def test_repair_fits_a_cluster(cluster, cluster_client):
+    add_order(add_user())
+    testing.drain(cluster)
+    cluster_client.flushall()
+    testing.drain(cluster)
+    testing.assert_law(cluster)
+
+
+def test_rebuild_and_drop_fit_a_cluster(cluster, cluster_client):
+    add_order(add_user())
+    testing.drain(cluster)
+    before = number("OrderDetail")
+    models.Generation.objects.filter(read_model="OrderDetail").update(fingerprint="another")
+    assert generations.deploy() == ["OrderDetail"]
+    testing.drain(cluster)
+    generations.drop_retired(cluster, after_seconds=0)
+    assert number("OrderDetail") == before + 1
+    assert not list(cluster_client.scan_iter(match=keys.pattern("OrderDetail", before)))
+
+
+def number(read_model: str) -> int:
+    return models.Generation.objects.get(read_model=read_model, state="live").number
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.lua")), ids=lambda path: path.stem)
+def test_scripts_touch_only_the_keys_they_are_given(script: Path):
+    """A node of 6.2 does not notice a key made up in a script, as long as it owns the slot."""
+    calls = re.findall(r"redis\.p?call\(\s*'(\w+)'\s*(?:,\s*([^,)]*))?", script.read_text())
+    assert calls
+    assert {key for command, key in calls if command != "TIME" and not key.startswith("KEYS[")} == set()
