@@ -57,7 +57,7 @@ def drain(store: Store, ask_for_help: Callable[[], None] = lambda: None) -> int:
         if not shards:
             break
         holder = uuid4().hex
-        held = store.take_leases([f"shard:{shard}" for shard in shards], holder)
+        held = store.take_leases([f"shard:{shard}" for shard in shards], holder, conf().lease_seconds)
         if not held:
             break
         faults.reached("after_leases")
