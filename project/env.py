@@ -17,6 +17,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVER_VARIABLES = ("DATABASE_URL", "REDIS_URL", "BROKER_URL")
+# The engine's own numbers, checked by it: READMODELS_LEASE_SECONDS=5 sets lease_seconds of readmodels/conf.py.
+PREFIX = "READMODELS_"
+# Variables of this prefix that are something else: the data folder, and readmodels/faults.py.
+NOT_NUMBERS = ("READMODELS_DATA", "READMODELS_FAULT")
 
 # Served by nobody: commands that need no server (check, makemigrations, --help) run without one.
 NO_DATABASE = "postgresql://postgres@127.0.0.1:5432/readmodels"
@@ -53,6 +57,7 @@ class Environment:
     is_debug: bool
     is_demo: bool
     allowed_hosts: list[str]
+    numbers: dict[str, int | float]
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Environment:
@@ -73,6 +78,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         is_demo=_flag(known, "DEMO", default=False),
         allowed_hosts=[host for host in known.get("ALLOWED_HOSTS", "").split(",") if host]
         or (["*"] if is_debug else ["127.0.0.1", "localhost"]),
+        numbers=_numbers(known),
     )
 
 
@@ -137,6 +143,18 @@ def _flag(known: Mapping[str, str], name: str, *, default: bool) -> bool:
     if value.lower() in ("", "0", "1", "true", "false"):
         return value.lower() in ("1", "true") if value else default
     raise WrongSetting(name, value, "1, true, 0 or false")
+
+
+def _numbers(known: Mapping[str, str]) -> dict[str, int | float]:
+    given = {name: value for name, value in known.items() if name.startswith(PREFIX) and name not in NOT_NUMBERS}
+    return {name.removeprefix(PREFIX): _number(name, value) for name, value in given.items()}
+
+
+def _number(name: str, value: str) -> int | float:
+    try:
+        return int(value) if value.isdecimal() else float(value)
+    except ValueError:
+        raise WrongSetting(name, value, "a number above 0") from None
 
 
 def _secret(known: Mapping[str, str], is_debug: bool) -> str:

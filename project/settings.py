@@ -125,7 +125,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = DEBUG
 
-READMODELS = {"REDIS_URL": ENV.redis_url, "BROKER_URL": ENV.broker_url}
+READMODELS = {"REDIS_URL": ENV.redis_url, "BROKER_URL": ENV.broker_url, **ENV.numbers}
 
 # Logs are events with fields; the standard library's own records take the same way out.
 _log_processors: list[Any] = [

@@ -2,6 +2,8 @@
 inside the writer's own transaction; whoever writes (ORM, admin, psql, COPY) is captured alike.
 """
 
+import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -95,7 +97,12 @@ def _installed(cursor: CursorWrapper) -> dict[str, tuple[str, str]]:
 
 
 def _name(event: str, table: str) -> str:
-    return f"{PREFIX}_{event.lower()}_{table}"[:63]
+    """The trigger's name: PostgreSQL's 63 bytes, and no two tables alike where the table's own name does not fit."""
+    name = f"{PREFIX}_{event.lower()}_{table}"
+    if len(name) <= 63 and re.fullmatch("[a-z0-9_]+", table):
+        return name
+    digest = hashlib.sha256(table.encode()).hexdigest()[:8]
+    return f"{re.sub('[^a-z0-9_]', '_', name.lower())[:54]}_{digest}"
 
 
 def _outbox() -> str:

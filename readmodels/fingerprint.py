@@ -25,7 +25,10 @@ def _described(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return [[name, _described(part)] for name, part in value.items()]
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, set | frozenset):
+        # In an order of its own: each process hashes text differently.
+        return sorted((_described(part) for part in value), key=json.dumps)
+    if isinstance(value, list | tuple):
         return [_described(part) for part in value]
     if is_dataclass(value) and not isinstance(value, type):
         return [type(value).__name__, {field.name: _described(getattr(value, field.name)) for field in fields(value)}]

@@ -12,7 +12,7 @@ from uuid import uuid4
 import structlog
 from django.db import OperationalError
 
-from readmodels import buckets, building, consistency, fan_out, generations, outbox, snapshot
+from readmodels import buckets, building, consistency, fan_out, faults, generations, outbox, snapshot
 from readmodels.building import Write
 from readmodels.conf import conf
 from readmodels.errors import EpochMoved, ReadModelError
@@ -60,9 +60,10 @@ def drain(store: Store, lane: Lane = Lane.LIVE, ask_for_help: Callable[[], None]
         if not shards:
             break
         holder = uuid4().hex
-        held = store.take_leases([f"shard:{shard}" for shard in shards], holder)
+        held = store.take_leases([f"shard:{shard}" for shard in shards], holder, conf().lease_seconds)
         if not held:
             break
+        faults.reached("after_leases")
         try:
             batch = project(store, [int(name.removeprefix("shard:")) for name in held])
         finally:
@@ -75,10 +76,14 @@ def project(store: Store, shards: Sequence[int]) -> Batch:
     """One batch of the shards' changes is in the store and acknowledged. Raises what kept it from being so."""
     try:
         batch = read(store, shards)
+        faults.reached("after_snapshot")
         write(store, batch)
+        faults.reached("after_write")
         acknowledge(batch)
+        faults.reached("after_acknowledge")
         fan_out.expand(batch.fan_outs, batch.snapshot.epoch)
         publish_progress(store, batch)
+        faults.reached("after_progress")
     except EpochMoved:
         snapshot.raise_epoch(store)
         raise
@@ -113,6 +118,7 @@ def write(store: Store, batch: Batch) -> None:
     """Step 3: each write is stored, or something newer is."""
     for start in range(0, len(batch.writes), conf().batch_rows):
         store.apply(batch.attempt, batch.writes[start : start + conf().batch_rows])
+        faults.reached("amid_writes")
 
 
 def acknowledge(batch: Batch) -> None:

@@ -43,11 +43,11 @@ def repair(store: Store, on_range: OnRange = lambda name, rows: None) -> bool:
     Raises StoreUnavailable and the like where it can't go on; what it marked done stays done.
     """
     holder = uuid4().hex
-    if not store.take_leases([LEASE], holder):
+    if not store.take_leases([LEASE], holder, conf().repair_lease_seconds):
         return False
 
     def after_range(name: str, rows: int) -> None:
-        store.keep_lease(LEASE, holder)
+        store.keep_lease(LEASE, holder, conf().repair_lease_seconds)
         on_range(name, rows)
 
     try:

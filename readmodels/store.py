@@ -190,21 +190,21 @@ class Store:
         """Nothing of this generation is left."""
         self._delete(keys.pattern(read_model, generation))
 
-    def take_leases(self, names: Sequence[str], holder: str) -> list[str]:
-        """The leases that were free are the holder's for `lease_seconds`; returns their names."""
+    def take_leases(self, names: Sequence[str], holder: str, seconds: int) -> list[str]:
+        """The leases that were free are the holder's for so long; returns their names."""
         with _available():
             pipeline = self._client.pipeline(transaction=False)
             for name in names:
-                pipeline.set(keys.lease(name), holder, nx=True, px=conf().lease_seconds * 1000)
+                pipeline.set(keys.lease(name), holder, nx=True, px=seconds * 1000)
             return [name for name, is_taken in zip(names, pipeline.execute(), strict=True) if is_taken]
 
     def give_back(self, names: Sequence[str], holder: str) -> None:
         """The holder's leases are free; one that ran out and went to another is left alone."""
         self._run([("hold", [keys.lease(name)], [holder, 0]) for name in names])
 
-    def keep_lease(self, name: str, holder: str) -> None:
+    def keep_lease(self, name: str, holder: str, seconds: int) -> None:
         """The lease runs anew, if it is still the holder's."""
-        self._run([("hold", [keys.lease(name)], [holder, conf().lease_seconds * 1000])])
+        self._run([("hold", [keys.lease(name)], [holder, seconds * 1000])])
 
     # What is stored, in the terms of what was written: for the drift check
 

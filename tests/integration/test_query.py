@@ -18,7 +18,7 @@ from orders.readmodels.order_detail import OrderDetail
 from orders.readmodels.orders_by_status import OrdersByStatus
 from orders.readmodels.product_card import ProductCard
 from orders.readmodels.sales_by_day import SalesByDay
-from readmodels import consistency, projector, sweeping, testing
+from readmodels import consistency, models, projector, sweeping, testing
 from readmodels.consistency import Token
 from readmodels.errors import CannotSay, NotYet, WrongCursor, WrongToken
 from readmodels.query import Page, Reader, days
@@ -147,6 +147,26 @@ def test_open_transaction_of_another_makes_no_token_wait(store, reader):
         assert name_of(reader.document(UserProfile, one.pk, token=token, wait_seconds=0)) == "Quick"
         assert reader.document(UserProfile, 999, token=token, wait_seconds=0).body is None
         writer.commit()
+
+
+def test_document_built_while_the_write_was_open_does_not_include_it(store, reader):
+    """Its version may be higher than the writer's transaction id: what counts is whom its snapshot shows as ended."""
+    order, product = add_order(None), add_product(name="Apple")
+    add_line(order, product)
+    testing.drain(store)
+    with psycopg.connect(**connection.get_connection_params()) as writer:
+        writer.execute("UPDATE orders_product SET name = 'Pear'")
+        [xid] = writer.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
+        Order.objects.update(version=F("version") + 1)
+        testing.drain(store)
+        writer.commit()
+    token = Token(models.Clock.objects.get().epoch, xid)
+    for of, key in ((OrderDetail, order.pk), (ProductCard, product.sku), (ProductCard, "none")):
+        with pytest.raises(NotYet):
+            reader.document(of, key, token=token, wait_seconds=0)
+    testing.drain(store)
+    answer = reader.document(OrderDetail, order.pk, token=token, wait_seconds=0)
+    assert json.loads(answer.body)["lines"][0]["name"] == "Pear"
 
 
 def test_pending_change_of_another_makes_no_token_wait(store, reader):

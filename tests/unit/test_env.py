@@ -60,3 +60,13 @@ def test_read_models_and_broker_are_apart(tmp_path, broker_url):
 def test_a_secret_key_is_demanded_in_production(tmp_path):
     with pytest.raises(env.WrongSetting, match="SECRET_KEY"):
         read(tmp_path, DEBUG="0")
+
+
+def test_the_engines_numbers_come_from_the_environment(tmp_path):
+    given = read(tmp_path, READMODELS_LEASE_SECONDS="5", READMODELS_POINTER_SECONDS="0.5").numbers
+    assert given == {"LEASE_SECONDS": 5, "POINTER_SECONDS": 0.5}
+
+
+def test_a_number_of_the_engine_has_to_be_one(tmp_path):
+    with pytest.raises(env.WrongSetting, match="READMODELS_LEASE_SECONDS='soon'"):
+        read(tmp_path, READMODELS_LEASE_SECONDS="soon")

@@ -1,0 +1,127 @@
+"""The check names each trigger that is not there as declared, and a deployment puts it back."""
+
+import pytest
+from django.db import connection, models
+from django.db.models import F
+from django.test.utils import isolate_apps
+
+from readmodels import capture, declare, generations, outbox, testing
+from readmodels.checks import check_triggers
+from readmodels.declare import Document
+from readmodels.models import Generation
+from tests.rows import add_user
+from users.models import User
+
+NAME = "readmodels_capture_update_users_user"
+
+
+def run(sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+def said() -> str:
+    return " ".join(f"{warning.id} {warning.msg}" for warning in check_triggers(None, databases=["default"]))
+
+
+@pytest.fixture
+def repaired(store):
+    """The triggers are afterwards as they should be."""
+    yield store
+    generations.deploy()
+    assert said() == ""
+
+
+BREAKS = {
+    "dropped": f"DROP TRIGGER {NAME} ON users_user",
+    "switched off": f"ALTER TABLE users_user DISABLE TRIGGER {NAME}",
+    "off for replicated writes": f"ALTER TABLE users_user ENABLE TRIGGER {NAME}",
+    "of another form": f"COMMENT ON TRIGGER {NAME} ON users_user IS 'another'",
+}
+
+
+@pytest.mark.parametrize("sql", BREAKS.values(), ids=BREAKS)
+def test_broken_trigger_is_named(repaired, sql):
+    run(sql)
+    assert said() == f"readmodels.W001 capture is not installed as declared: {NAME}"
+
+
+@pytest.mark.parametrize("sql", BREAKS.values(), ids=BREAKS)
+def test_deployment_puts_it_back(repaired, sql):
+    run(sql)
+    generations.deploy()
+    assert said() == ""
+    add_user()
+    testing.drain(repaired)
+    User.objects.update(name="New")
+    assert outbox.backlog_rows() == 1
+
+
+def test_all_at_once_are_named(repaired):
+    run("ALTER TABLE users_user DISABLE TRIGGER USER")
+    assert said().count("users_user") == 4
+
+
+def test_triggers_in_place_need_no_word(store):
+    assert said() == ""
+
+
+def test_other_databases_are_not_asked(store):
+    assert check_triggers(None) == check_triggers(None, databases=["other"]) == []
+
+
+def test_deployment_takes_off_what_nothing_needs(repaired):
+    run(
+        "CREATE TRIGGER readmodels_capture_update_left AFTER UPDATE ON django_session"
+        " EXECUTE FUNCTION readmodels_capture_truncate_users_user()"
+    )
+    generations.deploy()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_trigger WHERE tgname = 'readmodels_capture_update_left'")
+        assert cursor.fetchone() == (0,)
+
+
+@isolate_apps("tests")
+def test_tables_of_odd_and_long_names_are_captured(repaired):
+    names = [f"Odd Table, {'x' * 48} {number}" for number in range(2)]
+    odd = [
+        type(
+            f"Odd{number}",
+            (models.Model,),
+            {
+                "__module__": __name__,
+                "name": models.TextField(db_column="The Name"),
+                "Meta": type("Meta", (), {"app_label": "tests", "db_table": name}),
+            },
+        )
+        for number, name in enumerate(names)
+    ]
+    try:
+        with connection.schema_editor() as editor:
+            for model in odd:
+                editor.create_model(model)
+        for model in odd:
+            type(f"Throwaway{model.__name__}", (Document,), {"root": model, "body": {"name": F("name")}})
+        generations.deploy()
+        for model in odd:
+            model.objects.create(name="before")
+        testing.drain(repaired)
+        testing.assert_law(repaired)
+        for model in odd:
+            model.objects.update(name="after")
+        assert outbox.backlog_rows() == 2
+        testing.drain(repaired)
+        testing.assert_law(repaired)
+    finally:
+        for model in odd:
+            declare.forget(f"Throwaway{model.__name__}")
+        Generation.objects.filter(read_model__startswith="Throwaway").delete()
+        with connection.schema_editor() as editor:
+            for model in odd:
+                editor.delete_model(model)
+
+
+def test_names_of_triggers_fit_and_differ():
+    names = [capture._name("TRUNCATE", f"{'x' * 60}{number}") for number in range(10)]
+    assert len(set(names)) == 10
+    assert max(map(len, names)) <= 63

@@ -1,0 +1,98 @@
+"""The fingerprint changes when, and only when, the documents or their order may be others."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from django.db.models import F, Q
+
+from orders.models import Order, OrderLine
+from readmodels import declare
+from readmodels.declare import Collection, Count, Document, Many, Sum
+from readmodels.fingerprint import fingerprint
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    yield
+    declare.forget("Throwaway")
+
+
+BODY = {"id": F("id"), "lines": Many("lines", {"n": F("quantity")}, order_by="position")}
+USUAL = {
+    "root": Order,
+    "body": BODY,
+    "partition_by": F("status"),
+    "order_by": F("placed_at"),
+    "filter_by": ("currency",),
+    "measures": {"paid": Count(where=Q(status="paid")), "cents": Sum("total_cents")},
+}
+
+
+def of(kind=Collection, **changes) -> str:
+    return fingerprint(type("Throwaway", (kind,), {**USUAL, **changes}))
+
+
+CHANGES = {
+    "column": {"body": {**BODY, "id": F("version")}},
+    "order of the body": {"body": dict(reversed(BODY.items()))},
+    "name in the body": {"body": {"key": F("id"), "lines": BODY["lines"]}},
+    "list's order": {"body": {**BODY, "lines": Many("lines", {"n": F("quantity")}, order_by="-position")}},
+    "list's condition": {
+        "body": {**BODY, "lines": Many("lines", {"n": F("quantity")}, order_by="position", where=Q(quantity=1))}
+    },
+    "root": {"root": OrderLine},
+    "condition": {"where": Q(status="paid")},
+    "partition": {"partition_by": F("currency")},
+    "direction": {"order_by": F("placed_at").desc()},
+    "filters": {"filter_by": ()},
+    "measure": {"measures": {"paid": Count(where=Q(status="placed")), "cents": Sum("total_cents")}},
+}
+
+
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+def test_change_is_another_fingerprint(changes):
+    assert of(**changes) != of()
+
+
+def test_key_of_a_document_counts():
+    assert of(Document, key=F("external_ref")) != of(Document)
+
+
+def test_text_and_module_do_not_count():
+    assert of(__doc__="Another docstring.", __module__=__name__) == of()
+
+
+def test_expressions_are_compared_by_what_they_say():
+    same = {"id": F("id"), "lines": Many("lines", {"n": F("quantity")}, order_by="position")}
+    assert of(body=same) == of()
+
+
+SCRIPT = """
+import django; django.setup()
+from django.db.models import F, Q
+from orders.models import Order
+from readmodels.declare import Document
+from readmodels.fingerprint import fingerprint
+class Throwaway(Document):
+    root = Order
+    body = {"id": F("id")}
+    where = Q(status__in={"placed", "paid", "shipped", "delivered", "cancelled", "refunded"})
+print(fingerprint(Throwaway))
+"""
+
+
+def test_every_process_finds_the_same():
+    """Sets come in another order in each process, unless they are put in one."""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            env={**os.environ, "PYTHONHASHSEED": seed, "DJANGO_SETTINGS_MODULE": "project.settings"},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1
