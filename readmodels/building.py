@@ -16,7 +16,7 @@ from django.db.backends.utils import CursorWrapper
 from readmodels.generations import Generation
 from readmodels.outbox import Change
 from readmodels.plan import Dependency, Plan
-from readmodels.positions import SEPARATOR
+from readmodels.positions import SEPARATOR, row_key
 from readmodels.store import DocumentWrite, RowWrite
 
 Write = DocumentWrite | RowWrite
@@ -34,8 +34,8 @@ def writes_for(
     A change that is `wide` in the read model makes here only what its own row does; the bulk lane does the rest.
     """
     plan = generation.plan
-    roots = {change.key for change in changes if change.key and _is_child(change, plan)}
-    own: list[Change] = []
+    own = [change for change in changes if _is_child(change, plan)]
+    roots = {change.key for change in own if change.key}
     for dependency in plan.dependencies:
         relevant = [change for change in changes if concerns(change, dependency)]
         if dependency.touched_sql is not None:
@@ -49,6 +49,27 @@ def writes_for(
     if plan.kind == "document":
         return _documents(cursor, generation, _document_keys(cursor, plan, roots, own))
     return _rows(cursor, generation, roots, own)
+
+
+def own_roots(plan: Plan, change: Change) -> set[str]:
+    """The root keys that the change names itself, without a look at other tables."""
+    if change.key and _is_child(change, plan):
+        return {change.key}
+    direct = [dependency for dependency in plan.dependencies if dependency.touched_sql is None]
+    return {root for dependency in direct if concerns(change, dependency) for root in _anchors(dependency, [change])}
+
+
+def is_concerned(plan: Plan, change: Change) -> bool:
+    """Whether the change may alter any document of the plan."""
+    return _is_child(change, plan) or any(concerns(change, dependency) for dependency in plan.dependencies)
+
+
+def roots_of(plan: Plan, writes: Sequence[Write]) -> set[str]:
+    """The root keys of documents or rows, where they can be told from them."""
+    if plan.kind == "collection":
+        rows = (write for write in writes if isinstance(write, RowWrite))
+        return {row_key(row.row_id, is_integer=plan.is_integer_pk) for row in rows}
+    return {write.key for write in writes if isinstance(write, DocumentWrite) and plan.key_column == plan.root_pk}
 
 
 def reached(cursor: CursorWrapper, plan: Plan, changes: Sequence[Change], most: int) -> set[str]:

@@ -170,7 +170,7 @@ def parse_progress(stored: bytes) -> Progress:
 def _concerned(row: Pending, generations: Sequence[Generation]) -> set[str]:
     if row.read_models is not None:
         return set(row.read_models)
-    change = Change(0, row.xid, row.source, "", row.columns, [row.xid], None, False, None, None, row.at)
+    change = Change(0, row.xid, row.source, "", row.columns, [row.xid], None, False, 0, None, None, row.at)
     return {
         generation.plan.name
         for generation in generations

@@ -11,6 +11,12 @@ class StoreUnavailable(ReadModelError):
     """Redis did not answer, or answered that it can't serve now. Nothing may be acknowledged."""
 
 
+class WriteRefused(ReadModelError):
+    """Redis will not take these writes, however often they come: one document's value is at fault."""
+
+    is_transient = False
+
+
 class StoreLost(StoreUnavailable):
     """A bucket's marker is not the expected one: what the bucket held is gone or of another time."""
 

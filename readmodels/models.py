@@ -26,6 +26,9 @@ class Change(models.Model):
     writers = ArrayField(models.BigIntegerField(), null=True)
     read_models = ArrayField(models.TextField(), null=True)
     is_fan_out = models.BooleanField(db_default=False)
+    # How often it was tried alone, and when it may be tried again.
+    attempts = models.SmallIntegerField(db_default=0)
+    not_before = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "readmodels_change"
@@ -68,6 +71,37 @@ class Generation(models.Model):
             models.UniqueConstraint(
                 fields=["read_model"], condition=Q(state="live"), name="readmodels_generation_one_is_live"
             ),
+        ]
+
+
+class Shard(models.Model):
+    """How many attempts at a shard's changes were begun and not ended: a projector died, or could not go on."""
+
+    number = models.SmallIntegerField(primary_key=True)
+    attempts = models.SmallIntegerField(default=0)
+
+    class Meta:
+        db_table = "readmodels_shard"
+
+
+class DeadLetter(models.Model):
+    """A document that could not be made, parked with its error; found by its root row's key."""
+
+    read_model = models.TextField()
+    generation = models.PositiveIntegerField()
+    source = models.TextField()
+    key = models.TextField()
+    before = models.JSONField(null=True)
+    writers = ArrayField(models.BigIntegerField())
+    error = models.TextField()
+    traceback = models.TextField()
+    attempts = models.IntegerField()
+    parked_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "readmodels_dead_letter"
+        constraints = [
+            models.UniqueConstraint(fields=["read_model", "generation", "key"], name="readmodels_dead_letter_document")
         ]
 
 

@@ -16,7 +16,7 @@ from readmodels.snapshot import require_epoch
 
 # How many projectors can work side by side in a lane; a power of two, since a shard is the key's hash masked.
 SHARDS = 8
-COLUMNS = "id, xid, source, key, columns, COALESCE(writers, ARRAY[xid]), read_models, is_fan_out, before, after, at"
+COLUMNS = "id, xid, source, key, columns, COALESCE(writers, ARRAY[xid]), read_models, is_fan_out, attempts, before, after, at"
 
 
 class Lane(Enum):
@@ -42,6 +42,7 @@ class Change:
     writers: list[int]
     read_models: list[str] | None
     is_fan_out: bool
+    attempts: int
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     at: datetime
@@ -68,7 +69,7 @@ def shards_with_work(lane: Lane) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT s.shard FROM generate_series(%s, %s) AS s (shard), LATERAL"
-            " (SELECT id FROM readmodels_change c WHERE c.shard = s.shard AND key IS NOT NULL"
+            f" (SELECT id FROM readmodels_change c WHERE c.shard = s.shard AND {IS_DUE}"
             " ORDER BY id LIMIT 1) oldest"
             " ORDER BY oldest.id",
             [lane.value[0], lane.value[-1]],
@@ -76,13 +77,25 @@ def shards_with_work(lane: Lane) -> list[int]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def visible(cursor: CursorWrapper, shards: Sequence[int], limit: int) -> list[Change]:
-    """The oldest changes of the shards that the cursor's snapshot shows."""
+def visible(
+    cursor: CursorWrapper, shards: Sequence[int], limit: int, only: Sequence[int] | None = None
+) -> list[Change]:
+    """The oldest changes of the shards that the cursor's snapshot shows and that are due; of `only` these ids, if given.
+
+    One that has failed before stands alone, so that nothing else goes down with it again.
+    """
     cursor.execute(
-        f"SELECT {COLUMNS} FROM readmodels_change WHERE shard = ANY(%s) AND key IS NOT NULL ORDER BY id LIMIT %s",
-        [list(shards), limit],
+        f"SELECT {COLUMNS} FROM readmodels_change WHERE shard = ANY(%s) AND (id = ANY(%s) OR (%s AND {IS_DUE}))"
+        " ORDER BY id LIMIT %s",
+        [list(shards), list(only or ()), only is None, limit],
     )
-    return [_change(row) for row in cursor.fetchall()]
+    found = [_change(row) for row in cursor.fetchall()]
+    untried = [change for change in found if not change.attempts]
+    return found if only is not None else untried or found[:1]
+
+
+# Truncations wait for a rebuild; what failed waits for its time.
+IS_DUE = "key IS NOT NULL AND (not_before IS NULL OR not_before <= clock_timestamp())"
 
 
 def truncations(cursor: CursorWrapper) -> list[Change]:
@@ -111,9 +124,11 @@ def pending(cursor: CursorWrapper, without: Sequence[Change], limit: int) -> lis
     live = cursor.fetchall()
     cursor.execute(BULK_GROUPS, [limit + 1])
     bulk = [(xid, "", None, models, at) for writers, models, at in cursor.fetchall() for xid in writers]
-    if sum(count for *_, count in live) > limit or len(bulk) > limit:
+    cursor.execute("SELECT writers, read_model, parked_at FROM readmodels_dead_letter LIMIT %s", [limit + 1])
+    parked = [(xid, "", None, [name], at) for writers, name, at in cursor.fetchall() for xid in writers]
+    if sum(count for *_, count in live) > limit or len(bulk) > limit or len(parked) > limit:
         return None
-    return [*(Pending(*row) for *row, _ in live), *(Pending(*row) for row in bulk)]
+    return [*(Pending(*row) for *row, _ in live), *(Pending(*row) for row in [*bulk, *parked])]
 
 
 # A loose scan of readmodels_change_bulk_group: from each group straight to the next.

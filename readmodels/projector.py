@@ -36,6 +36,8 @@ class Batch:
     wide: dict[int, set[str]]  # what of a change, by its id, is left to the bulk lane
     writes: list[Write]
     filled: frozenset[int]
+    shards: Sequence[int]
+    made: list[tuple[str, int, str]]  # (read model, generation, root key) that may have been parked
     is_full: bool  # there may be more than this batch took
     progress: str | None
 
@@ -72,46 +74,64 @@ def drain(store: Store, lane: Lane = Lane.LIVE, ask_for_help: Callable[[], None]
     return projected
 
 
-def project(store: Store, shards: Sequence[int]) -> Batch:
-    """One batch of the shards' changes is in the store and acknowledged. Raises what kept it from being so."""
+def project(store: Store, shards: Sequence[int]) -> int:
+    """One batch of the shards' changes is in the store and acknowledged, or what is poison of it stands alone.
+
+    Returns how many changes there may be left to do. Raises what passes by itself.
+    """
+    limit = isolation.begin(shards)
     try:
-        batch = read(store, shards)
-        faults.reached("after_snapshot")
-        write(store, batch)
-        faults.reached("after_write")
-        acknowledge(batch)
-        faults.reached("after_acknowledge")
-        fan_out.expand(batch.fan_outs, batch.snapshot.epoch)
-        publish_progress(store, batch)
-        faults.reached("after_progress")
+        if limit == 1:
+            return _project_alone(store, shards, *outbox.due(shards, 1))
+        return _project(store, shards, limit)
     except EpochMoved:
         snapshot.raise_epoch(store)
         raise
-    if batch.changes:
-        log.info("projected", changes=len(batch.changes), writes=len(batch.writes), version=batch.snapshot.version)
-    return batch
+    except Exception as error:
+        if isolation.is_transient(error):
+            raise
+        log.warning("batch_split", reason=str(error))
+        isolation.split(
+            outbox.due(shards, limit),
+            project=lambda half: _project(store, shards, limit, half),
+            alone=lambda change: _project_alone(store, shards, change),
+        )
+        return limit
+    finally:
+        isolation.end(shards)
 
 
-def read(store: Store, shards: Sequence[int], limit: int | None = None) -> Batch:
-    """Steps 1 and 2: in one snapshot, the changes and all that they touch, as built; no transaction stays open."""
+def read(
+    store: Store,
+    shards: Sequence[int],
+    limit: int | None = None,
+    only: Sequence[int] | None = None,
+    generation: Generation | None = None,
+    wide: Mapping[int, set[str]] | None = None,
+) -> Batch:
+    """Steps 1 and 2: in one snapshot, the changes and all that they touch, as built; no transaction stays open.
+
+    `only` takes these changes by id, `generation` builds this one alone; `wide` says what is left to the bulk lane.
+    """
     limit = limit or conf().batch_rows
     started_ms = store.now_ms()
     with snapshot.reading() as (cursor, now):
-        visible = outbox.visible(cursor, shards, limit)
+        visible = outbox.visible(cursor, shards, limit, only)
         current = generations.current(cursor)
         known = buckets.read(cursor)
-        chosen = fan_out.choose(cursor, current, visible, conf().fan_out_documents)
-        writes = [
-            write
-            for generation in current
-            for write in building.writes_for(cursor, generation, chosen.changes, chosen.wide)
-        ]
+        built = current if generation is None else [generation]
+        chosen = Chosen(visible, wide) if wide is not None else fan_out.choose(cursor, built, visible, most_documents())
+        by_generation = [building.writes_for(cursor, each, chosen.changes, chosen.wide) for each in built]
         is_full = len(visible) == limit or len(chosen.changes) < len(visible)
         # What the bulk lane has done, the next sweep says.
-        is_told = not is_full and not chosen.wide and set(shards) <= set(Lane.LIVE.value)
+        is_told = not is_full and not chosen.wide and generation is None and set(shards) <= set(Lane.LIVE.value)
         progress = consistency.progress(cursor, now, current, chosen.changes) if is_told else None
+        made = _made(built, by_generation) if deadletters.exist(cursor) else []
     attempt = Attempt(started_ms, now.version, consistency.header(now), known.markers)
-    return Batch(attempt, now, chosen.changes, chosen.wide, writes, known.filled, is_full, progress)
+    writes = [write for writes in by_generation for write in writes]
+    return Batch(
+        attempt, now, chosen.changes, dict(chosen.wide), writes, known.filled, shards, made, is_full, progress
+    )
 
 
 def write(store: Store, batch: Batch) -> None:

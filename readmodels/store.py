@@ -19,10 +19,26 @@ import redis
 
 from readmodels import connection, keys
 from readmodels.conf import conf
-from readmodels.errors import AttemptTooOld, EpochMoved, StoreLost, StoreUnavailable
+from readmodels.errors import AttemptTooOld, EpochMoved, StoreLost, StoreUnavailable, WriteRefused
 
 SCRIPTS = Path(__file__).parent / "scripts"
 VERSION_LENGTH = 26
+# Answers that say something of the server and nothing of the value.
+UNAVAILABLE = (
+    "OOM",
+    "LOADING",
+    "READONLY",
+    "MISCONF",
+    "NOREPLICAS",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "BUSY",
+    "NOAUTH",
+    "NOPERM",
+    "WRONGPASS",
+    "max number of clients",
+)
 
 
 @dataclass(frozen=True)
@@ -294,6 +310,10 @@ def _available() -> Iterator[None]:
         yield
     except redis.exceptions.NoScriptError:
         raise
+    except redis.ResponseError as error:
+        if any(state in str(error) for state in UNAVAILABLE):
+            raise StoreUnavailable(str(error)) from error
+        raise WriteRefused(str(error)) from error
     except redis.RedisError as error:
         raise StoreUnavailable(str(error)) from error
 

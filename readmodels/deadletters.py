@@ -1,0 +1,114 @@
+"""Dead letters: documents that could not be built or stored, parked with their error so that everything else goes on.
+
+Later changes to a parked document try it again by themselves; one that succeeds does away with the dead letter.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from readmodels import models, outbox
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one document of one generation could not be made; `key` is its root row's, `source` the root's table."""
+
+    read_model: str
+    generation: int
+    source: str
+    key: str
+    before: dict[str, Any] | None
+    writers: Sequence[int]
+    error: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A parked document, as people look at it."""
+
+    id: int
+    read_model: str
+    generation: int
+    key: str
+    error: str
+    traceback: str
+    attempts: int
+    parked_at: datetime
+
+
+def listed(read_model: str | None = None) -> list[DeadLetter]:
+    """The parked documents, the last one first."""
+    rows = models.DeadLetter.objects.order_by("-parked_at", "-id")
+    if read_model is not None:
+        rows = rows.filter(read_model=read_model)
+    names = DeadLetter.__dataclass_fields__
+    return [DeadLetter(**{name: getattr(row, name) for name in names}) for row in rows]
+
+
+def retry(id: int) -> bool:
+    """The document is tried again by the bulk lane; False: there is no such dead letter any more."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "WITH gone AS (DELETE FROM readmodels_dead_letter WHERE id = %s RETURNING *)"
+            " INSERT INTO readmodels_change (source, key, before, xid, at, shard, writers, read_models)"
+            " SELECT source, key, before, pg_current_xact_id()::text::bigint, parked_at,"
+            " %s + (hashtext(key) & %s), writers, ARRAY[read_model] FROM gone",
+            [id, outbox.SHARDS, outbox.SHARDS - 1],
+        )
+        return bool(cursor.rowcount)
+
+
+def discard(id: int) -> bool:
+    """The dead letter is gone and its document stays as it is until its next change; False: there is none."""
+    deleted, _ = models.DeadLetter.objects.filter(id=id).delete()
+    return bool(deleted)
+
+
+def park(cursor: CursorWrapper, failures: Iterable[Failure], attempts: int) -> None:
+    """Each failed document has one dead letter, with the writers of all changes that it stands for."""
+    for failure in failures:
+        cursor.execute(
+            "INSERT INTO readmodels_dead_letter AS d (read_model, generation, source, key, before, writers, error,"
+            " traceback, attempts, parked_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp())"
+            " ON CONFLICT (read_model, generation, key) DO UPDATE SET"
+            " writers = ARRAY(SELECT DISTINCT unnest(d.writers || EXCLUDED.writers) ORDER BY 1),"
+            " before = COALESCE(d.before, EXCLUDED.before), error = EXCLUDED.error, traceback = EXCLUDED.traceback,"
+            " attempts = d.attempts + EXCLUDED.attempts, parked_at = EXCLUDED.parked_at",
+            [
+                failure.read_model,
+                failure.generation,
+                failure.source,
+                failure.key,
+                None if failure.before is None else json.dumps(failure.before),
+                list(failure.writers),
+                failure.error,
+                failure.traceback,
+                attempts,
+            ],
+        )
+        log.error("parked", read_model=failure.read_model, key=failure.key, error=failure.error, attempts=attempts)
+
+
+def exist(cursor: CursorWrapper) -> bool:
+    """Whether anything is parked, as the cursor's snapshot shows it."""
+    cursor.execute("SELECT EXISTS (SELECT FROM readmodels_dead_letter)")
+    return cursor.fetchone() == (True,)
+
+
+def resolve(cursor: CursorWrapper, made: Sequence[tuple[str, int, str]]) -> None:
+    """The dead letters of these (read model, generation, root key) are gone: they have been made."""
+    cursor.execute(
+        "DELETE FROM readmodels_dead_letter d USING unnest(%s::text[], %s::int[], %s::text[]) AS m (name, number, key)"
+        " WHERE d.read_model = m.name AND d.generation = m.number AND d.key = m.key",
+        [[name for name, _, _ in made], [number for _, number, _ in made], [key for _, _, key in made]],
+    )
