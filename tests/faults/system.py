@@ -118,7 +118,7 @@ class System:
             server.start()
         for name in self.processes.keys() - {"worker", "beat"}:
             self.kill(name)
-        if not {"worker", "beat"} <= self.processes.keys() or not self.is_settled_within(HEAL_SECONDS):
+        if not self._is_well():
             self.stop()
             connection.close()
             redis_connection.broker().flushdb()
@@ -127,6 +127,11 @@ class System:
                 add_product(stock=1_000_000)
             self.start_worker()
             self.start_beat()
+
+    def _is_well(self) -> bool:
+        if not {"worker", "beat"} <= self.processes.keys() or not self.is_settled_within(HEAL_SECONDS):
+            return False
+        return child.wait_until(self.is_quick, HEAL_SECONDS)
 
     def add_customers(self, count: int) -> list[int]:
         """New users with an order each, projected; returns their ids."""

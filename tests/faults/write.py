@@ -1,6 +1,6 @@
 """One writer as a process of its own, with its own addresses: writes until it is ended, and says so in JSON lines.
 
-    python -m tests.faults.write SEED PAUSE_SECONDS USER_ID...
+python -m tests.faults.write SEED PAUSE_SECONDS USER_ID...
 """
 
 import json
