@@ -99,9 +99,16 @@ def api_command(host: str, port: int, processes: int) -> list[str]:
     return [sys.executable, "-m", "granian", "--interface=wsgi", *options, "project.wsgi:application"]
 
 
-def worker_command(processes: int) -> list[str]:
-    """Celery's worker. It need not know other workers, and asking for them costs the start a second."""
-    options = [f"--concurrency={processes}", "--loglevel=INFO", "--without-mingle", "--without-gossip"]
+def worker_command(processes: int, queues: str = "live,bulk,repair") -> list[str]:
+    """A Celery worker of these queues. It need not know others, and asking for them costs the start a second."""
+    options = [
+        f"--queues={queues}",
+        f"--hostname={queues.split(',')[0]}@%h",
+        f"--concurrency={processes}",
+        "--loglevel=INFO",
+        "--without-mingle",
+        "--without-gossip",
+    ]
     return [*CELERY, "worker", *options]
 
 

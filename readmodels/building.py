@@ -5,8 +5,9 @@ reaches (an order inserted by a concurrent transaction would stay stale for ever
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -22,12 +23,27 @@ Write = DocumentWrite | RowWrite
 CHUNK = 500  # keys per statement: batches of 100 to 1,000 are equally quick
 
 
-def writes_for(cursor: CursorWrapper, generation: Generation, changes: Sequence[Change]) -> list[Write]:
-    """What the changes make of one generation's documents or rows, as the cursor's snapshot shows it."""
+def writes_for(
+    cursor: CursorWrapper,
+    generation: Generation,
+    changes: Sequence[Change],
+    wide: Mapping[int, Set[str]] = MappingProxyType({}),
+) -> list[Write]:
+    """What the changes make of one generation's documents or rows, as the cursor's snapshot shows it.
+
+    A change that is `wide` in the read model makes here only what its own row does; the bulk lane does the rest.
+    """
     plan = generation.plan
-    relevant = [(dep, [change for change in changes if concerns(change, dep)]) for dep in plan.dependencies]
-    roots = {root for dependency, of in relevant if of for root in _roots(cursor, plan, dependency, of)}
-    own = [change for dependency, of in relevant if _is_root(plan, dependency) for change in of]
+    roots = {change.key for change in changes if change.key and _is_child(change, plan)}
+    own: list[Change] = []
+    for dependency in plan.dependencies:
+        relevant = [change for change in changes if concerns(change, dependency)]
+        if dependency.touched_sql is not None:
+            relevant = [change for change in relevant if plan.name not in wide.get(change.id, ())]
+        if relevant:
+            roots |= _roots(cursor, dependency, relevant)
+        if _is_root(plan, dependency):
+            own += relevant
     if not roots and not own:
         return []
     if plan.kind == "document":
@@ -35,13 +51,44 @@ def writes_for(cursor: CursorWrapper, generation: Generation, changes: Sequence[
     return _rows(cursor, generation, roots, own)
 
 
+def reached(cursor: CursorWrapper, plan: Plan, changes: Sequence[Change], most: int) -> set[str]:
+    """The root keys, `most` by each way at the most, that the changes reach by way of other tables."""
+    found: set[str] = set()
+    for sql, anchors in ways(plan, [change for change in changes if change.read_models is None]):
+        cursor.execute(f"{sql} LIMIT %s", [anchors, most])
+        found |= {root for [root] in cursor.fetchall()}
+    return found
+
+
+def ways(plan: Plan, changes: Sequence[Change]) -> Iterator[tuple[str, list[str]]]:
+    """(statement that gives root keys, its anchors) of each way by which the changes reach other tables' documents."""
+    for dependency in plan.dependencies:
+        relevant = [change for change in changes if _alters(change, dependency)]
+        if dependency.touched_sql is not None and relevant:
+            yield dependency.touched_sql, sorted(_anchors(dependency, relevant))
+
+
 def concerns(change: Change, dependency: Dependency) -> bool:
-    """Whether the change may alter a document by this dependency."""
+    """Whether the change, one that a writer made and no fan-out left, may alter a document by this dependency."""
+    return change.read_models is None and _alters(change, dependency)
+
+
+def _alters(change: Change, dependency: Dependency) -> bool:
     if change.source != dependency.table:
         return False
     if change.columns is None:
         return not dependency.updates_only
     return not set(dependency.columns).isdisjoint(change.columns)
+
+
+def _is_child(change: Change, plan: Plan) -> bool:
+    """Whether the change is one document's of a fan-out in this read model."""
+    return (
+        change.read_models is not None
+        and not change.is_fan_out
+        and plan.name in change.read_models
+        and change.source == plan.root_table
+    )
 
 
 def range_writes(
@@ -71,11 +118,15 @@ def _is_root(plan: Plan, dependency: Dependency) -> bool:
     return dependency.table == plan.root_table and dependency.anchor == plan.root_pk and dependency.touched_sql is None
 
 
-def _roots(cursor: CursorWrapper, plan: Plan, dependency: Dependency, changes: Iterable[Change]) -> set[str]:
-    anchors = {value for change in changes for value in change.values(dependency.anchor)}
+def _roots(cursor: CursorWrapper, dependency: Dependency, changes: Iterable[Change]) -> set[str]:
+    anchors = _anchors(dependency, changes)
     if dependency.touched_sql is None:
         return anchors
     return {root for [root] in _in_chunks(cursor, dependency.touched_sql, anchors)}
+
+
+def _anchors(dependency: Dependency, changes: Iterable[Change]) -> set[str]:
+    return {value for change in changes for value in change.values(dependency.anchor)}
 
 
 def _document_keys(cursor: CursorWrapper, plan: Plan, roots: set[str], own: Iterable[Change]) -> set[str]:

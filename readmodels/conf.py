@@ -17,6 +17,8 @@ class Conf:
     broker_url: str
     # Batches of 100 to 1,000 documents are equally quick (docs/benchmarks.md); 500 keeps a snapshot under 50 ms.
     batch_rows: int = 500
+    # A change that touches more documents by way of other tables goes to the bulk lane.
+    fan_out_documents: int = 500
     # A lease only saves double work; this long after a projector died, another takes over what it held. So it adds to
     # the lag after a kill: with a sweep each second, changes wait 3 s at the most. A batch takes 50 ms.
     lease_seconds: int = 2

@@ -168,7 +168,9 @@ def parse_progress(stored: bytes) -> Progress:
 
 
 def _concerned(row: Pending, generations: Sequence[Generation]) -> set[str]:
-    change = Change(0, row.xid, row.source, "", row.columns, None, None, row.at)
+    if row.read_models is not None:
+        return set(row.read_models)
+    change = Change(0, row.xid, row.source, "", row.columns, [row.xid], None, False, None, None, row.at)
     return {
         generation.plan.name
         for generation in generations

@@ -19,12 +19,26 @@ class Change(models.Model):
     xid = models.BigIntegerField()
     at = models.DateTimeField(db_default=Now())
     trace = models.TextField(null=True)
+    # 0 to 7 is the live lane, 8 to 15 the bulk lane.
     shard = models.SmallIntegerField()
+    # In the bulk lane: the transactions that the change stands for (NULL: its own), the read models that it is left
+    # for, and whether it still has to be replaced by one change per document.
+    writers = ArrayField(models.BigIntegerField(), null=True)
+    read_models = ArrayField(models.TextField(), null=True)
+    is_fan_out = models.BooleanField(db_default=False)
 
     class Meta:
         db_table = "readmodels_change"
-        # Serves the projector's choice: the oldest changes of the shards it holds.
-        indexes = [models.Index(fields=["shard", "id"], name="readmodels_change_by_shard")]
+        indexes = [
+            # Serves the projector's choice: the oldest changes of the shards it holds.
+            models.Index(fields=["shard", "id"], name="readmodels_change_by_shard"),
+            # Serves coalescing: the pending change of the same document.
+            models.Index(fields=["source", "key"], condition=Q(shard__gte=8), name="readmodels_change_bulk_key"),
+            # Serves progress: each group of transactions that the bulk lane works for, without reading its changes.
+            models.Index(
+                fields=["writers", "read_models", "at"], condition=Q(shard__gte=8), name="readmodels_change_bulk_group"
+            ),
+        ]
 
 
 class GenerationState(models.TextChoices):

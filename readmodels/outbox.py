@@ -3,9 +3,10 @@ cursor: the order of ids is not the order of commits, and after a crash ids are 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Any
 
 from django.db import connection, transaction
@@ -13,16 +14,24 @@ from django.db.backends.utils import CursorWrapper
 
 from readmodels.snapshot import require_epoch
 
-# How many projectors can work side by side; a power of two, since a change's shard is its key's hash masked.
+# How many projectors can work side by side in a lane; a power of two, since a shard is the key's hash masked.
 SHARDS = 8
-COLUMNS = "id, xid, source, key, columns, before, after, at"
+COLUMNS = "id, xid, source, key, columns, COALESCE(writers, ARRAY[xid]), read_models, is_fan_out, before, after, at"
+
+
+class Lane(Enum):
+    """Which workers take a change: those for what somebody waits for, or those for large fan-outs."""
+
+    LIVE = range(SHARDS)
+    BULK = range(SHARDS, 2 * SHARDS)
 
 
 @dataclass(frozen=True)
 class Change:
     """An outbox row: this row of this table changed in that transaction.
 
-    `columns` is None for a row that came or went, `key` is None for a table that was truncated.
+    `columns` is None for a row that came or went, `key` is None for a table that was truncated. With `read_models` it
+    is left for these only: as a fan-out to be worked out, or else as one root row to be built.
     """
 
     id: int
@@ -30,6 +39,9 @@ class Change:
     source: str
     key: str | None
     columns: list[str] | None
+    writers: list[int]
+    read_models: list[str] | None
+    is_fan_out: bool
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     at: datetime
@@ -47,18 +59,19 @@ class Pending:
     xid: int
     source: str
     columns: list[str] | None
+    read_models: list[str] | None
     at: datetime
 
 
-def shards_with_work() -> list[int]:
-    """The shards that have changes, the one with the oldest first."""
+def shards_with_work(lane: Lane) -> list[int]:
+    """The lane's shards that have changes, the one with the oldest first."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT s.shard FROM generate_series(0, %s) AS s (shard), LATERAL"
+            "SELECT s.shard FROM generate_series(%s, %s) AS s (shard), LATERAL"
             " (SELECT id FROM readmodels_change c WHERE c.shard = s.shard AND key IS NOT NULL"
             " ORDER BY id LIMIT 1) oldest"
             " ORDER BY oldest.id",
-            [SHARDS - 1],
+            [lane.value[0], lane.value[-1]],
         )
         return [row[0] for row in cursor.fetchall()]
 
@@ -78,45 +91,96 @@ def truncations(cursor: CursorWrapper) -> list[Change]:
     return [_change(row) for row in cursor.fetchall()]
 
 
-def _change(row: Sequence[Any]) -> Change:
-    id, xid, source, key, columns, before, after, at = row  # Django hands jsonb over as text
-    return Change(id, xid, source, key, columns, before and json.loads(before), after and json.loads(after), at)
+def _change(row: tuple[Any, ...]) -> Change:
+    before, after = (text and json.loads(text) for text in row[-3:-1])  # Django hands jsonb over as text
+    return Change(*(*row[:-3], before, after, row[-1]))
 
 
 def pending(cursor: CursorWrapper, without: Sequence[Change], limit: int) -> list[Pending] | None:
-    """The transactions with changes other than the given ones that the snapshot shows; None: over `limit` changes."""
+    """The transactions with changes other than the given ones that the snapshot shows; None: more than can be named.
+
+    Changes of the live lane are read, `limit` at the most; of the bulk lane, which may hold many for each transaction,
+    the groups are read off an index.
+    """
     cursor.execute(
-        "SELECT xid, source, columns, min(at), count(*) FROM"
-        " (SELECT xid, source, columns, at FROM readmodels_change WHERE id <> ALL(%s) LIMIT %s) few"
-        " GROUP BY xid, source, columns",
-        [[change.id for change in without], limit + 1],
+        "SELECT xid, source, columns, read_models, min(at), count(*) FROM"
+        " (SELECT * FROM readmodels_change WHERE shard < %s AND id <> ALL(%s) LIMIT %s) few"
+        " GROUP BY xid, source, columns, read_models",
+        [SHARDS, [change.id for change in without], limit + 1],
     )
-    rows = cursor.fetchall()
-    if sum(count for *_, count in rows) > limit:
+    live = cursor.fetchall()
+    cursor.execute(BULK_GROUPS, [limit + 1])
+    bulk = [(xid, "", None, models, at) for writers, models, at in cursor.fetchall() for xid in writers]
+    if sum(count for *_, count in live) > limit or len(bulk) > limit:
         return None
-    return [Pending(*row) for *row, _ in rows]
+    return [*(Pending(*row) for *row, _ in live), *(Pending(*row) for row in bulk)]
+
+
+# A loose scan of readmodels_change_bulk_group: from each group straight to the next.
+BULK_GROUPS = f"""
+    WITH RECURSIVE found AS (
+        (SELECT writers, read_models, at FROM readmodels_change WHERE shard >= {SHARDS}
+         ORDER BY writers, read_models, at LIMIT 1)
+        UNION ALL
+        SELECT following.* FROM found, LATERAL (
+            SELECT writers, read_models, at FROM readmodels_change c
+            WHERE shard >= {SHARDS} AND (c.writers, c.read_models) > (found.writers, found.read_models)
+            ORDER BY c.writers, c.read_models, c.at LIMIT 1) following
+    )
+    SELECT * FROM found LIMIT %s"""
 
 
 def horizon(cursor: CursorWrapper) -> tuple[int, datetime]:
     """(lowest transaction id, oldest time) of all pending changes, of which there must be one."""
-    cursor.execute("SELECT min(xid), min(at) FROM readmodels_change")
+    cursor.execute("SELECT least(min(xid), min(writers[1])), min(at) FROM readmodels_change")
     xid, at = cursor.fetchone()
     return int(xid), at
 
 
-def acknowledge(changes: Sequence[Change], epoch: int) -> int:
-    """The given changes are gone, and only those; returns how many were still there. Raises EpochMoved."""
+def acknowledge(changes: Sequence[Change], epoch: int, left: Mapping[int, Set[str]] | None = None) -> int:
+    """The given changes are gone, and only those; returns how many were still there. Raises EpochMoved.
+
+    `left` names changes by id that were done but for these read models: each goes on in the bulk lane, in the same
+    transaction, as a fan-out with a new id and its writers.
+    """
     if not changes:
         return 0
-    names = sorted((change.id, change.xid) for change in changes)
     with transaction.atomic(), connection.cursor() as cursor:
         require_epoch(cursor, epoch)
-        cursor.execute(
-            "DELETE FROM readmodels_change c USING unnest(%s::bigint[], %s::bigint[]) AS seen (id, xid)"
-            " WHERE c.id = seen.id AND c.xid = seen.xid",
-            [[id for id, _ in names], [xid for _, xid in names]],
-        )
-        return int(cursor.rowcount)
+        count = len(take(cursor, [change for change in changes if change.id not in (left or {})]))
+        for change in changes:
+            if left and change.id in left:
+                count += _move_to_bulk(cursor, change, left[change.id])
+    return count
+
+
+def take(cursor: CursorWrapper, changes: Sequence[Change]) -> list[Change]:
+    """The given changes are gone; returns those that were still there."""
+    cursor.execute(f"DELETE FROM readmodels_change c {SEEN} RETURNING c.id", _names(changes))
+    taken = {id for [id] in cursor.fetchall()}
+    return [change for change in changes if change.id in taken]
+
+
+# A row is named by id and by the transaction that wrote it: after a crash ids are handed out again.
+SEEN = "USING unnest(%s::bigint[], %s::bigint[]) AS seen (id, xid) WHERE c.id = seen.id AND c.xid = seen.xid"
+
+
+def _names(changes: Iterable[Change]) -> list[list[int]]:
+    names = sorted((change.id, change.xid) for change in changes)
+    return [[id for id, _ in names], [xid for _, xid in names]]
+
+
+def _move_to_bulk(cursor: CursorWrapper, change: Change, read_models: Set[str]) -> int:
+    """The parent goes first: who gets no row back does nothing."""
+    cursor.execute(
+        f"WITH gone AS (DELETE FROM readmodels_change c {SEEN} RETURNING c.*)"
+        " INSERT INTO readmodels_change"
+        " (source, key, columns, before, after, xid, at, trace, shard, writers, read_models, is_fan_out)"
+        " SELECT source, key, columns, before, after, pg_current_xact_id()::text::bigint, at, trace, shard + %s,"
+        " ARRAY[xid], %s, true FROM gone",
+        [*_names([change]), SHARDS, sorted(read_models)],
+    )
+    return int(cursor.rowcount)
 
 
 def backlog_rows() -> int:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import structlog
+from django.db import OperationalError
 
-from readmodels import buckets, building, consistency, faults, generations, outbox, snapshot
+from readmodels import buckets, building, consistency, fan_out, faults, generations, outbox, snapshot
 from readmodels.building import Write
 from readmodels.conf import conf
 from readmodels.errors import EpochMoved, ReadModelError
-from readmodels.outbox import Change
+from readmodels.outbox import Change, Lane
 from readmodels.snapshot import Snapshot
 from readmodels.store import Attempt, Store, bucket_of
 
@@ -32,25 +33,27 @@ class Batch:
     attempt: Attempt
     snapshot: Snapshot
     changes: list[Change]
+    wide: dict[int, set[str]]  # what of a change, by its id, is left to the bulk lane
     writes: list[Write]
     filled: frozenset[int]
+    is_full: bool  # there may be more than this batch took
     progress: str | None
 
     @property
-    def is_full(self) -> bool:
-        """Whether there may be more than one snapshot took."""
-        return self.progress is None
+    def fan_outs(self) -> list[Change]:
+        """The changes that are to be replaced by one for each document."""
+        return [change for change in self.changes if change.is_fan_out]
 
 
-def drain(store: Store, ask_for_help: Callable[[], None] = lambda: None) -> int:
-    """Every change that was pending is projected, or another projector is at it; returns the number of changes.
+def drain(store: Store, lane: Lane = Lane.LIVE, ask_for_help: Callable[[], None] = lambda: None) -> int:
+    """Every change pending in the lane is projected, or another projector is at it; returns the number of changes.
 
     Takes the leases of all shards that have work; with a backlog it leaves half of them to others and asks for help.
     After giving its leases back it looks again: what came meanwhile found the shards taken.
     """
     projected, is_full = 0, False
     for _ in range(MAX_BATCHES):
-        shards = outbox.shards_with_work()
+        shards = outbox.shards_with_work(lane)
         if is_full:
             shards = shards[: (len(shards) + 1) // 2]
             ask_for_help()
@@ -78,6 +81,7 @@ def project(store: Store, shards: Sequence[int]) -> Batch:
         faults.reached("after_write")
         acknowledge(batch)
         faults.reached("after_acknowledge")
+        fan_out.expand(batch.fan_outs, batch.snapshot.epoch)
         publish_progress(store, batch)
         faults.reached("after_progress")
     except EpochMoved:
@@ -93,13 +97,21 @@ def read(store: Store, shards: Sequence[int], limit: int | None = None) -> Batch
     limit = limit or conf().batch_rows
     started_ms = store.now_ms()
     with snapshot.reading() as (cursor, now):
-        changes = outbox.visible(cursor, shards, limit)
+        visible = outbox.visible(cursor, shards, limit)
         current = generations.current(cursor)
         known = buckets.read(cursor)
-        writes = [write for generation in current for write in building.writes_for(cursor, generation, changes)]
-        progress = consistency.progress(cursor, now, current, changes) if len(changes) < limit else None
+        chosen = fan_out.choose(cursor, current, visible, conf().fan_out_documents)
+        writes = [
+            write
+            for generation in current
+            for write in building.writes_for(cursor, generation, chosen.changes, chosen.wide)
+        ]
+        is_full = len(visible) == limit or len(chosen.changes) < len(visible)
+        # What the bulk lane has done, the next sweep says.
+        is_told = not is_full and not chosen.wide and set(shards) <= set(Lane.LIVE.value)
+        progress = consistency.progress(cursor, now, current, chosen.changes) if is_told else None
     attempt = Attempt(started_ms, now.version, consistency.header(now), known.markers)
-    return Batch(attempt, now, changes, writes, known.filled, progress)
+    return Batch(attempt, now, chosen.changes, chosen.wide, writes, known.filled, is_full, progress)
 
 
 def write(store: Store, batch: Batch) -> None:
@@ -110,8 +122,9 @@ def write(store: Store, batch: Batch) -> None:
 
 
 def acknowledge(batch: Batch) -> None:
-    """Step 4: exactly the changes that the snapshot showed are gone."""
-    outbox.acknowledge(batch.changes, batch.snapshot.epoch)
+    """Step 4: exactly the changes that the snapshot showed are gone; what is wide of them goes on in the bulk lane."""
+    done = [change for change in batch.changes if not change.is_fan_out]
+    outbox.acknowledge(done, batch.snapshot.epoch, batch.wide)
 
 
 def publish_progress(store: Store, batch: Batch) -> None:
@@ -122,12 +135,14 @@ def publish_progress(store: Store, batch: Batch) -> None:
     store.put_progress(written & batch.filled, batch.attempt.markers, batch.attempt.version, batch.progress)
 
 
-def settle(store: Store, ask_for_help: Callable[[], None] = lambda: None, attempts: int = 3) -> int:
+def settle(
+    store: Store, lane: Lane = Lane.LIVE, ask_for_help: Callable[[], None] = lambda: None, attempts: int = 3
+) -> int:
     """As `drain`, tried again where the epoch moved or the attempt was refused; returns the number of changes."""
     for left in reversed(range(attempts)):
         try:
-            return drain(store, ask_for_help)
-        except ReadModelError as error:
+            return drain(store, lane, ask_for_help)
+        except (ReadModelError, OperationalError) as error:  # the latter: a deadlock, or a connection that broke
             if not left:
                 raise
             log.warning("attempt_thrown_away", reason=str(error))

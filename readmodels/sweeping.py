@@ -4,18 +4,21 @@ from collections.abc import Callable
 
 import structlog
 
-from readmodels import buckets, consistency, generations, projector, rebuild, snapshot
+from readmodels import buckets, consistency, generations, outbox, projector, rebuild, snapshot
 from readmodels.errors import EpochMoved
+from readmodels.outbox import Lane
 from readmodels.store import Store
 
 log = structlog.get_logger()
 
 
-def sweep(store: Store, ask_for_repair: Callable[[], object]) -> int:
-    """All pending changes are projected, a repair is asked for where due, and every bucket shows the progress."""
+def sweep(store: Store, ask_for_repair: Callable[[], object], ask_for_bulk: Callable[[], object]) -> int:
+    """The live lane is projected, repair and bulk lane are asked for where due, and every bucket shows the progress."""
     if is_repair_due(store):
         ask_for_repair()
     projected = projector.settle(store)
+    if outbox.shards_with_work(Lane.BULK):
+        ask_for_bulk()
     publish_progress(store)
     return projected
 

@@ -7,7 +7,7 @@ gives.
 from django.apps import apps
 from django.db import connection
 
-from readmodels import buckets, drift, generations, models, outbox, rebuild, sweeping
+from readmodels import buckets, drift, generations, models, outbox, projector, rebuild, sweeping
 from readmodels.errors import AttemptTooOld, EpochMoved, StoreUnavailable
 from readmodels.store import Store
 
@@ -34,7 +34,11 @@ def reset(store: Store) -> None:
 
 def drain(store: Store) -> int:
     """Every committed change is projected, lost or new parts are built; returns the number of changes."""
-    return sweeping.sweep(store, ask_for_repair=lambda: rebuild.repair(store))
+    return sweeping.sweep(
+        store,
+        ask_for_repair=lambda: rebuild.repair(store),
+        ask_for_bulk=lambda: projector.settle(store, outbox.Lane.BULK),
+    )
 
 
 def assert_law(store: Store) -> None:

@@ -1,14 +1,16 @@
 """Fixtures for tests on the real servers that tests/servers.py starts."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 
 from readmodels import connection as redis_connection
 from readmodels import projector, query, testing
+from readmodels.conf import conf
 from readmodels.errors import ReadModelError
 from readmodels.store import Store
 
@@ -32,6 +34,19 @@ def store(django_db_setup, django_db_blocker) -> Iterator[Store]:
         testing.reset(found)
         yield found
         connection.close()
+
+
+@pytest.fixture
+def configured() -> Iterator[Callable[..., None]]:
+    """Call it with settings of the engine by name; they hold until the test ends."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def configure(**changed: object) -> None:
+            patch.setattr(settings, "READMODELS", {**settings.READMODELS, **changed})
+            conf.cache_clear()
+
+        yield configure
+    conf.cache_clear()
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
-"""Which task waits in which queue: a long repair must not stand before a quick drain."""
+"""Which task waits in which queue: what takes long must not stand before a quick drain."""
 
 from kombu import Queue
 
-QUEUES = [Queue("live"), Queue("repair")]
+QUEUES = [Queue("live"), Queue("bulk"), Queue("repair")]
 ROUTES = {
     "readmodels.drain": {"queue": "live"},
+    "readmodels.drain_bulk": {"queue": "bulk"},
     "readmodels.sweep": {"queue": "live"},
     "readmodels.repair": {"queue": "repair"},
 }

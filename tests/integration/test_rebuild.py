@@ -254,6 +254,6 @@ def test_sweep_before_the_first_repair_says_so(store):
     assert len(buckets.now().markers) == keys.BUCKETS
     add_user()
     with pytest.raises(StoreUnavailable):
-        sweeping.sweep(store, ask_for_repair=lambda: None)
+        sweeping.sweep(store, ask_for_repair=lambda: None, ask_for_bulk=lambda: None)
     testing.drain(store)
     testing.assert_law(store)

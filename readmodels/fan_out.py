@@ -1,0 +1,110 @@
+"""Fan-out: one change that touches many documents. It is split off to the bulk lane, where it becomes one change per
+document, so that nobody else's change waits behind it; a second fan-out to the same documents coalesces with the first.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import structlog
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from readmodels import building, generations, outbox
+from readmodels.generations import Generation
+from readmodels.outbox import Change
+from readmodels.snapshot import require_epoch
+
+log = structlog.get_logger()
+
+# The children of a fan-out. Coalescing replaces a pending change (it goes, a new id comes, with all writers that it
+# stands for), it never updates or skips one: a projector may be at work on what that one stood for.
+CHILDREN_SQL = f"""
+    WITH touched AS MATERIALIZED (SELECT DISTINCT key FROM ({{touched}}) AS t (key)),
+         doomed AS (SELECT c.id FROM readmodels_change c JOIN touched t USING (key)
+                    WHERE c.source = %s AND c.shard >= {outbox.SHARDS} AND NOT c.is_fan_out
+                    ORDER BY c.id FOR UPDATE OF c),
+         old AS (DELETE FROM readmodels_change c USING doomed d WHERE c.id = d.id
+                 RETURNING c.key, c.writers, c.read_models, c.at),
+         coalesced AS (SELECT old.key, array_agg(DISTINCT w) AS writers, array_agg(DISTINCT m) AS read_models,
+                              min(old.at) AS at
+                       FROM old, unnest(old.writers) w, unnest(old.read_models) m GROUP BY old.key)
+    INSERT INTO readmodels_change (source, key, xid, at, shard, writers, read_models)
+    SELECT %s, t.key, pg_current_xact_id()::text::bigint, least(%s, o.at),
+           {outbox.SHARDS} + (hashtext(t.key) & {outbox.SHARDS - 1}),
+           ARRAY(SELECT DISTINCT unnest(%s::bigint[] || o.writers) ORDER BY 1),
+           ARRAY(SELECT DISTINCT unnest(%s::text[] || o.read_models) ORDER BY 1)
+    FROM touched t LEFT JOIN coalesced o USING (key) ORDER BY t.key"""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The changes of one batch, and by change id the read models in which one reaches too many documents for it."""
+
+    changes: list[Change]
+    wide: dict[int, set[str]] = field(default_factory=dict)
+
+
+def choose(
+    cursor: CursorWrapper, current: Sequence[Generation], changes: Sequence[Change], most_documents: int
+) -> Chosen:
+    """The first of the changes whose fan-out makes a batch; a change that is too wide for one stands alone."""
+    chosen = list(changes)
+    while wide := _too_wide(cursor, current, chosen, most_documents):
+        if len(chosen) == 1:
+            return Chosen(chosen, {chosen[0].id: wide})
+        chosen = chosen[: len(chosen) // 2]
+    return Chosen(chosen)
+
+
+def expand(changes: Sequence[Change], epoch: int) -> None:
+    """Each fan-out is replaced by one change per document that it reaches now; who was second does nothing.
+
+    What it reaches is read in the replacing transaction: a row that comes later comes with a change of its own.
+    """
+    for (source, key), group in groupby(sorted(changes, key=_row), key=_row):
+        with transaction.atomic(), connection.cursor() as cursor:
+            require_epoch(cursor, epoch)
+            parents = outbox.take(cursor, list(group))
+            if parents:
+                documents = _insert_children(cursor, parents)
+                log.info("fanned_out", source=source, key=key, fan_outs=len(parents), documents=documents)
+
+
+def _too_wide(
+    cursor: CursorWrapper, current: Sequence[Generation], changes: Sequence[Change], most_documents: int
+) -> set[str]:
+    """The read models of which the changes reach more documents by way of other tables than a batch takes."""
+    return {
+        generation.plan.name
+        for generation in current
+        if len(building.reached(cursor, generation.plan, changes, most_documents + 1)) > most_documents
+    }
+
+
+def _insert_children(cursor: CursorWrapper, parents: Sequence[Change]) -> int:
+    writers = sorted({writer for parent in parents for writer in parent.writers})
+    at = min(parent.at for parent in parents)
+    names: dict[str, set[str]] = defaultdict(set)
+    ways: dict[str, list[tuple[str, list[str]]]] = defaultdict(list)
+    for generation in generations.current(cursor):
+        for way in building.ways(generation.plan, [parent for parent in parents if _is_left_for(parent, generation)]):
+            names[generation.plan.root_table].add(generation.plan.name)
+            ways[generation.plan.root_table].append(way)
+    count = 0
+    for table, found in ways.items():
+        touched = " UNION ALL ".join(sql for sql, _ in found)
+        anchors = [values for _, values in found]
+        sql = CHILDREN_SQL.format(touched=touched)
+        cursor.execute(sql, [*anchors, table, table, at, writers, sorted(names[table])])
+        count += cursor.rowcount
+    return count
+
+
+def _is_left_for(parent: Change, generation: Generation) -> bool:
+    return generation.plan.name in (parent.read_models or ())
+
+
+def _row(change: Change) -> tuple[str, str]:
+    return change.source, change.key or ""
