@@ -150,6 +150,9 @@ class System:
 
     def is_quick(self) -> bool:
         """A write is in its document within the lag that is promised."""
+        return _without_fault(self._is_quick)
+
+    def _is_quick(self) -> bool:
         user = User.objects.get(pk=add_user().pk)
         rename_user(user_id=user.pk, name="Quick")
         reader = Reader(self.store)
@@ -157,6 +160,10 @@ class System:
             lambda: _without_fault(lambda: b'"Quick"' in (reader.document(UserProfile, user.pk).body or b"")),
             LAG_SECONDS,
         )
+
+    def assert_heals(self) -> None:
+        """Writes are quickly in their documents again."""
+        assert child.wait_until(self.is_quick, HEAL_SECONDS), self._tails()
 
     def assert_converged(self, watcher: Watcher) -> None:
         """C: all is projected within a bound, equals a fresh build, and no reader ever saw a document go backwards."""

@@ -54,7 +54,7 @@ def test_hung_broker_fails_no_write(system: System, is_hung_for_all: bool):
                 written = len(system.written())
                 assert child.wait_until(lambda so_far=written: len(system.written()) > so_far + 200, HEAL_SECONDS)
                 assert is_hung_for_all or system.is_quick()
-            assert child.wait_until(system.is_quick, HEAL_SECONDS)
+            system.assert_heals()
         outcomes = system.written()
         system.kill("writer")
         system.assert_converged(watcher)

@@ -23,7 +23,7 @@ def test_emptied_redis_is_never_read_as_no_document(system: System):
                 refusals = watcher.refusals
                 connection.read_models().flushall()
                 assert child.wait_until(lambda before=refusals: watcher.refusals > before, HEAL_SECONDS)
-                assert child.wait_until(system.is_quick, HEAL_SECONDS)
+                system.assert_heals()
         system.assert_converged(watcher)
     assert all(outcome.error is None for outcome in writers.outcomes)
 
@@ -38,7 +38,7 @@ def test_killed_redis_comes_back_from_its_file(system: System):
                 assert child.wait_until(lambda before=done: writers.done > before + 50, HEAL_SECONDS)
                 assert child.wait_until(lambda before=refusals: watcher.refusals > before, HEAL_SECONDS)
                 system.servers.read_models.start()
-                assert child.wait_until(system.is_quick, HEAL_SECONDS)
+                system.assert_heals()
         system.assert_converged(watcher)
     assert all(outcome.error is None for outcome in writers.outcomes)
 
