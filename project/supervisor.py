@@ -65,8 +65,8 @@ def _start(site: Site, host: str, port: int, processes: int, say: Say) -> None:
     with _timed(say, "Migrations"):
         site.manage("migrate", "--no-input", limit_seconds=MIGRATE_SECONDS)
     with _timed(say, "API, worker and beat"):
-        site.start("worker", worker_command("live", processes))
-        site.start("bulk-worker", worker_command("bulk,repair", 1))
+        site.start("worker", worker_command(processes, "live"))
+        site.start("bulk-worker", worker_command(1, "bulk,repair"))
         site.start("beat", beat_command(site.folder))
         site.start("api", api_command(host, port, processes))
         _wait_for_api(site)

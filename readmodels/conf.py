@@ -37,7 +37,9 @@ class Conf:
     # With more pending changes than this, progress lowers its horizon in place of naming their transactions.
     pending_changes: int = 10_000
     max_page_rows: int = 100
-    # How long writes leave a broker alone that did not answer.
+    # A write may wait for the broker twice, for the flag and for the message, and stays within a second all the same.
+    broker_timeout_seconds: float = 0.4
+    # How long writes leave a broker alone that did not answer, or took longer than that.
     broker_pause_seconds: float = 5.0
 
 

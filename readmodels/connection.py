@@ -20,7 +20,7 @@ def read_models() -> redis.Redis:
 @cache
 def broker() -> redis.Redis:
     """The client of the broker's Redis, used for the wake flag only; quick to give up, since a write waits for it."""
-    return _client(conf().broker_url, 1.0)
+    return _client(conf().broker_url, conf().broker_timeout_seconds)
 
 
 def _client(url: str, timeout_seconds: float) -> redis.Redis:

@@ -35,14 +35,22 @@ class Wake:
 
     def __call__(self) -> None:
         """A projector has been told that there is work, or need not be, or can't be; never raises."""
-        if self._clock() < self._closed_until:
+        started = self._clock()
+        if started < self._closed_until:
             return
         try:
             if raise_flag():
                 self._publish()
         except Exception as error:  # whatever the broker's client raises, the write has committed and stands
-            self._closed_until = self._clock() + conf().broker_pause_seconds
-            log.warning("wake_failed", reason=str(error), pause_seconds=conf().broker_pause_seconds)
+            self._pause(str(error))
+        else:
+            # Each step of a slow broker may be within its time-out, and every write would wait for their sum.
+            if self._clock() - started > conf().broker_timeout_seconds:
+                self._pause("the broker is slow")
+
+    def _pause(self, reason: str) -> None:
+        self._closed_until = self._clock() + conf().broker_pause_seconds
+        log.warning("wake_failed", reason=reason, pause_seconds=conf().broker_pause_seconds)
 
 
 def raise_flag() -> bool:

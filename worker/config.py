@@ -2,18 +2,17 @@
 
 from typing import Any
 
-from django.conf import settings
-
+from readmodels.conf import conf
 from worker import celery
 from worker.queues import QUEUES, ROUTES
 from worker.schedule import SCHEDULE
 
-broker_url = celery.broker_url(settings.READMODELS["BROKER_URL"])
+broker_url = celery.broker_url(conf().broker_url)
 broker_connection_retry_on_startup = True
 # Both time-outs: a broker that accepts and never answers would otherwise hold a write for minutes.
 broker_transport_options: dict[str, Any] = {
-    "socket_timeout": 1.0,
-    "socket_connect_timeout": 1.0,
+    "socket_timeout": conf().broker_timeout_seconds,
+    "socket_connect_timeout": conf().broker_timeout_seconds,
     "max_retries": 0,
     "visibility_timeout": 3600,
 }

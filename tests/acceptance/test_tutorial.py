@@ -1,4 +1,4 @@
-"""docs/tutorial.md followed to the letter: its files written, its commands run, its output compared, on real servers."""
+"""docs/tutorial.md followed to the letter on real servers: files written, commands run, output compared."""
 
 import contextlib
 import doctest

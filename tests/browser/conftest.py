@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from project.demo_accounts import DEMO_ACCOUNTS
 from project.env import SERVER_VARIABLES
@@ -48,6 +48,7 @@ def browser() -> Iterator[Browser]:
     found = subprocess.run(search, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if found.returncode:
         pytest.fail(found.stderr, pytrace=False)
+    expect.set_options(timeout=PAGE_SECONDS * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found.stdout.strip(), args=FLAGS)
         yield browser
@@ -76,19 +77,14 @@ def page(site: Site, browser: Browser) -> Iterator[Page]:
     assert errors == []
 
 
-@pytest.fixture
+@pytest.fixture(scope="package")
 def staff(site: Site) -> Iterator[httpx.Client]:
     """The API, as the demo's staff."""
-    account = ACCOUNTS["staff"]
-    with client(site, account.email, account.password) as signed_in:
-        yield signed_in
-
-
-def client(site: Site, email: str, password: str) -> httpx.Client:
-    """The API, as the user who signs in with these."""
-    answer = httpx.post(f"{site.base_url}/api/auth/login", json={"email": email, "password": password})
-    token = answer.raise_for_status().json()["token"]
-    return httpx.Client(base_url=site.base_url, headers={"Authorization": f"Bearer {token}"})
+    email, password = ACCOUNTS["staff"].email, ACCOUNTS["staff"].password
+    with httpx.Client(base_url=site.base_url, timeout=PAGE_SECONDS) as api:
+        login = api.post("/api/auth/login", json={"email": email, "password": password}).raise_for_status()
+        api.headers["Authorization"] = f"Bearer {login.json()['token']}"
+        yield api
 
 
 def free_port() -> int:

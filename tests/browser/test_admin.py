@@ -9,10 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from project.child import wait_until
-from project.site import Site
-from tests.browser.conftest import ACCOUNTS, client
+from tests.browser.conftest import ACCOUNTS
 
-PASSWORD = "horse-staple-battery"
 # A change is in the documents within a tenth of a second; this is for a machine that does much else.
 PROJECTED_SECONDS = 15
 NUMBERS = count(1)
@@ -38,17 +36,13 @@ def admin(page: Page) -> Page:
 
 
 @pytest.fixture
-def customer(site: Site, staff: httpx.Client) -> Customer:
+def customer(staff: httpx.Client) -> Customer:
     number = next(NUMBERS)
     email, sku = f"ada-{number}@example.com", f"APPLE-{number}"
-    product = {"sku": sku, "name": "Apple", "price_cents": 120, "stock": 10}
-    staff.post("/api/products", json=product).raise_for_status()
-    person = {"email": email, "name": "Ada Byron", "password": PASSWORD}
-    user_id = staff.post("/api/users", json=person).raise_for_status().json()["id"]
-    with client(site, email, PASSWORD) as api:
-        order = {"lines": [{"sku": sku, "quantity": 2}]}
-        order_ids = [api.post("/api/orders", json=order).raise_for_status().json()["id"] for _ in range(3)]
-    return Customer(user_id, email, order_ids)
+    create(staff, "products", sku=sku, name="Apple", price_cents=120, stock=10)
+    user_id = create(staff, "users", email=email, name="Ada Byron", password="horse-staple-battery")
+    lines = [{"sku": sku, "quantity": 2}]
+    return Customer(user_id, email, [create(staff, "orders", customer_id=user_id, lines=lines) for _ in range(3)])
 
 
 def test_orders_marked_in_the_list_are_paid_for_queries(admin, staff, customer):
@@ -80,6 +74,11 @@ def test_a_refused_form_says_why_and_changes_nothing(admin, customer):
     admin.goto(form)
     expect(admin.get_by_label("Name:")).to_have_value("Ada Byron")
     expect(admin.get_by_label("Email:")).to_have_value(customer.email)
+
+
+def create(api: httpx.Client, what: str, **fields: object) -> int | None:
+    """The id of the new one, where it has one."""
+    return api.post(f"/api/{what}", json=fields).raise_for_status().json().get("id")
 
 
 def orders(api: httpx.Client, customer: Customer) -> list[dict]:

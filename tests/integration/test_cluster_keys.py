@@ -2,8 +2,7 @@
 
 import re
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,9 +33,9 @@ def cluster_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.R
     process = child.spawn([find_redis(), *words.split()], log=folder / "log")
     try:
         client = redis.Redis(port=port, protocol=2)
-        wait_until(lambda: answers(client))
+        assert child.wait_until(lambda: answers(client), START_SECONDS)
         client.execute_command("CLUSTER ADDSLOTS", *range(SLOTS))
-        wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+        assert child.wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", START_SECONDS)
         yield client
         client.close()
     finally:
@@ -61,13 +60,6 @@ def answers(client: redis.Redis) -> bool:
         return bool(client.ping())
     except redis.RedisError:
         return False
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture

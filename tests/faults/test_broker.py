@@ -1,0 +1,90 @@
+"""The broker emptied, stopped or hung while customers write: each write is answered, and within a second."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from project import child
+from readmodels import connection, tasks
+from tests.faults.proxy import Proxy
+from tests.faults.system import HEAL_SECONDS, System, scaled
+from tests.faults.watcher import Watcher
+from tests.faults.writers import Outcome, Writers
+
+# What a write may take with whatever the broker does.
+WRITE_SECONDS = 1.0
+
+
+def test_emptied_broker_costs_nothing(system: System):
+    customers = system.add_customers(8)
+    with Watcher(customers) as watcher:
+        with Writers(customers, seed=1) as writers:
+            for _ in range(scaled(3, 30)):
+                done = writers.done + 50
+                assert child.wait_until(lambda done=done: writers.done >= done, HEAL_SECONDS)
+                connection.broker().flushall()
+        system.assert_converged(watcher)
+    assert_all_answered(writers.outcomes)
+
+
+def test_stopped_broker_fails_no_write(system: System):
+    customers = system.add_customers(8)
+    with Watcher(customers) as watcher:
+        with Writers(customers, seed=2) as writers:
+            system.servers.broker.stop()
+            assert child.wait_until(lambda: writers.done >= scaled(200, 2000), HEAL_SECONDS)
+            system.servers.broker.start()
+        system.assert_converged(watcher)
+    assert_all_answered(writers.outcomes)
+
+
+# The broker of the writer alone hangs: sweeps project what no wake announces. Or that of worker and beat too.
+@pytest.mark.parametrize("is_hung_for_all", [False, True])
+def test_hung_broker_fails_no_write(system: System, is_hung_for_all: bool):
+    customers = system.add_customers(8)
+    with proxied_broker(system) as (proxy, environ), Watcher(customers) as watcher:
+        if is_hung_for_all:
+            system.restart(**environ)
+        system.start_writer(customers, 3, **environ)
+        assert child.wait_until(lambda: len(system.written()) > 20, HEAL_SECONDS)
+        for _ in range(scaled(2, 10)):
+            with proxy.stalled():
+                written = len(system.written())
+                assert child.wait_until(lambda so_far=written: len(system.written()) > so_far + 200, HEAL_SECONDS)
+                assert is_hung_for_all or system.is_quick()
+            system.assert_heals()
+        outcomes = system.written()
+        system.kill("writer")
+        system.assert_converged(watcher)
+        if is_hung_for_all:
+            system.restart()
+    assert_all_answered(outcomes)
+
+
+def test_wakes_tripled_and_shuffled_change_nothing(system: System):
+    chance = random.Random(4)
+    customers = system.add_customers(8)
+    with Watcher(customers) as watcher:
+        with Writers(customers, seed=4) as writers:
+            while writers.done < scaled(200, 2000):
+                for _ in range(3):
+                    chance.choice((tasks.drain, tasks.drain, tasks.sweep)).delay()
+        system.assert_converged(watcher)
+
+
+def assert_all_answered(outcomes: list[Outcome]) -> None:
+    failed = [outcome for outcome in outcomes if outcome.error]
+    assert not failed, failed[:3]
+    slowest = max(outcomes, key=lambda outcome: outcome.seconds)
+    assert slowest.seconds < WRITE_SECONDS, slowest
+
+
+@contextmanager
+def proxied_broker(system: System) -> Iterator[tuple[Proxy, dict[str, str]]]:
+    proxy = Proxy(system.servers.broker.socket)
+    try:
+        yield proxy, {"BROKER_URL": f"redis://127.0.0.1:{proxy.port}/0"}
+    finally:
+        proxy.close()

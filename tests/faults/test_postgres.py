@@ -1,0 +1,106 @@
+"""PostgreSQL stopped, killed, recovering or out of reach: the epoch goes up by itself and nothing old wins."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.db import connection
+
+from project import child
+from readmodels import models
+from tests.faults.system import HEAL_SECONDS, System, scaled
+from tests.faults.watcher import Watcher
+from tests.faults.writers import Writers
+from users.models import User
+
+BACK_ENDS = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+
+
+def stop_and_start(system: System) -> None:
+    system.servers.postgres.stop()
+    connection.close()
+    system.servers.postgres.start()
+
+
+def kill_and_start(system: System) -> None:
+    system.servers.postgres.kill()
+    connection.close()
+    system.servers.postgres.start()
+
+
+def kill_one_back_end(system: System) -> None:
+    """The postmaster ends all other back ends and recovers inside itself; its start time stays."""
+    with connection.cursor() as cursor:
+        cursor.execute(BACK_ENDS)
+        [[pid], *_] = cursor.fetchall()
+    os.kill(pid, signal.SIGKILL)
+    connection.close()
+    assert child.wait_until(system.servers.postgres.is_ready, HEAL_SECONDS)
+
+
+def terminate_back_ends(system: System) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_terminate_backend(pid) FROM ({BACK_ENDS}) other")
+
+
+@pytest.mark.parametrize("fault", [stop_and_start, kill_and_start, kill_one_back_end])
+def test_recovery_raises_the_epoch_and_loses_nothing(system: System, fault: Callable[[System], None]):
+    customers = system.add_customers(8)
+    with Watcher(customers) as watcher:
+        with Writers(customers, seed=1) as writers:
+            for _ in range(scaled(2, 15)):
+                epoch = models.Clock.objects.get().epoch
+                work_a_while(writers)
+                fault(system)
+                system.assert_heals()
+                assert models.Clock.objects.get().epoch > epoch
+        system.assert_converged(watcher)
+    assert_nothing_answered_is_lost(writers)
+
+
+def test_terminated_back_ends_lose_nothing(system: System):
+    customers = system.add_customers(8)
+    with Watcher(customers) as watcher:
+        with Writers(customers, seed=2) as writers:
+            for _ in range(scaled(5, 40)):
+                work_a_while(writers)
+                terminate_back_ends(system)
+                system.assert_heals()
+        system.assert_converged(watcher)
+    assert_nothing_answered_is_lost(writers)
+
+
+def test_writers_without_synchronous_commit_lose_nothing_in_a_crash(system: System):
+    customers = system.add_customers(8)
+    with asynchronous_commits(), Watcher(customers) as watcher:
+        with Writers(customers, seed=3, pause_seconds=0.001) as writers:
+            for _ in range(scaled(2, 15)):
+                work_a_while(writers)
+                kill_and_start(system)
+                system.assert_heals()
+        system.assert_converged(watcher)
+    assert_nothing_answered_is_lost(writers)
+
+
+def work_a_while(writers: Writers) -> None:
+    done = writers.done + 50
+    assert child.wait_until(lambda: writers.done >= done, HEAL_SECONDS)
+
+
+@contextmanager
+def asynchronous_commits() -> Iterator[None]:
+    """Connections made from now on, until the block ends, do not wait for the disk."""
+    name = connection.settings_dict["NAME"]
+    with connection.cursor() as cursor:
+        cursor.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute(f'ALTER DATABASE "{name}" RESET synchronous_commit')
+
+
+def assert_nothing_answered_is_lost(writers: Writers) -> None:
+    names = dict(User.objects.values_list("pk", "name"))
+    lost = {user_id for user_id, counter in writers.answered.items() if int(names[user_id].split()[1]) < counter}
+    assert not lost

@@ -1,0 +1,72 @@
+"""The epoch goes up when PostgreSQL may have gone back; what was read before it is refused."""
+
+import json
+
+import pytest
+from django.db import connection
+
+from readmodels import models, outbox, projector, testing
+from readmodels.errors import ReadModelError
+from readmodels.query import Reader
+from tests.reading import body
+from tests.rows import add_user
+from users.models import User
+from users.readmodels.user_profile import UserProfile
+
+
+def test_crash_of_postgresql_raises_the_epoch_by_one(store):
+    user = add_user(name="Ada")
+    testing.drain(store)
+    before = Reader(store).document(UserProfile, user.pk).version
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM readmodels_witness")  # what a crash recovery does to an UNLOGGED table
+    epoch = models.Clock.objects.get().epoch
+    User.objects.update(name="Countess")
+    testing.drain(store)
+    assert models.Clock.objects.get().epoch == epoch + 1 == store.epoch()
+    found = Reader(store).document(UserProfile, user.pk)
+    assert json.loads(found.body)["name"] == "Countess"
+    assert found.version > before
+    testing.assert_law(store)
+
+
+def test_epoch_stays_where_nothing_happened(store):
+    epoch = models.Clock.objects.get().epoch
+    for _ in range(3):
+        add_user()
+        testing.drain(store)
+    assert models.Clock.objects.get().epoch == epoch
+
+
+def test_projector_of_the_last_epoch_is_refused(store):
+    user = add_user(name="Ada")
+    testing.drain(store)
+    User.objects.update(name="Late")
+    late = projector.read(store, range(outbox.SHARDS))
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM readmodels_witness")
+    User.objects.update(name="Countess")
+    testing.drain(store)
+    with pytest.raises(ReadModelError):
+        projector.write(store, late)
+    with pytest.raises(ReadModelError):
+        projector.acknowledge(late)
+    assert body(store, UserProfile, user.pk)["name"] == "Countess"
+
+
+def test_store_of_a_higher_epoch_is_caught_up_with(store):
+    """As after PostgreSQL was set back to an older copy that looks like the same server."""
+    user = add_user(name="Ada")
+    testing.drain(store)
+    epoch = models.Clock.objects.get().epoch
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM readmodels_witness")
+    User.objects.update(name="Bea")
+    testing.drain(store)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE readmodels_clock SET epoch = %s", [epoch])
+        cursor.execute("UPDATE readmodels_witness SET epoch = %s", [epoch])
+    User.objects.update(name="Countess")
+    testing.drain(store)
+    assert models.Clock.objects.get().epoch == epoch + 2
+    assert body(store, UserProfile, user.pk)["name"] == "Countess"
