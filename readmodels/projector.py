@@ -74,16 +74,14 @@ def drain(store: Store, lane: Lane = Lane.LIVE, ask_for_help: Callable[[], None]
     return projected
 
 
-def project(store: Store, shards: Sequence[int]) -> int:
-    """One batch of the shards' changes is in the store and acknowledged, or what is poison of it stands alone.
+def project(store: Store, shards: Sequence[int]) -> Batch:
+    """One batch of the shards' changes is in the store and acknowledged. Raises what kept it from being so.
 
-    Returns how many changes there may be left to do. Raises what passes by itself.
+    Where a document is at fault, the batch is split: what is sound of it is projected, and a batch of nothing returned.
     """
     limit = isolation.begin(shards)
     try:
-        if limit == 1:
-            return _project_alone(store, shards, *outbox.due(shards, 1))
-        return _project(store, shards, limit)
+        return _project(store, Work(shards, limit))
     except EpochMoved:
         snapshot.raise_epoch(store)
         raise
@@ -91,48 +89,24 @@ def project(store: Store, shards: Sequence[int]) -> int:
         if isolation.is_transient(error):
             raise
         log.warning("batch_split", reason=str(error))
-        isolation.split(
-            outbox.due(shards, limit),
-            project=lambda half: _project(store, shards, limit, half),
-            alone=lambda change: _project_alone(store, shards, change),
-        )
-        return limit
+        return _split(store, shards, limit)
     finally:
         isolation.end(shards)
 
 
-def read(
-    store: Store,
-    shards: Sequence[int],
-    limit: int | None = None,
-    only: Sequence[int] | None = None,
-    generation: Generation | None = None,
-    wide: Mapping[int, set[str]] | None = None,
-) -> Batch:
-    """Steps 1 and 2: in one snapshot, the changes and all that they touch, as built; no transaction stays open.
-
-    `only` takes these changes by id, `generation` builds this one alone; `wide` says what is left to the bulk lane.
-    """
-    limit = limit or conf().batch_rows
-    started_ms = store.now_ms()
-    with snapshot.reading() as (cursor, now):
-        visible = outbox.visible(cursor, shards, limit, only)
-        current = generations.current(cursor)
-        known = buckets.read(cursor)
-        built = current if generation is None else [generation]
-        chosen = Chosen(visible, wide) if wide is not None else fan_out.choose(cursor, built, visible, most_documents())
-        by_generation = [building.writes_for(cursor, each, chosen.changes, chosen.wide) for each in built]
-        is_full = len(visible) == limit or len(chosen.changes) < len(visible)
-        # What the bulk lane has done, the next sweep says.
-        is_told = not is_full and not chosen.wide and generation is None and set(shards) <= set(Lane.LIVE.value)
-        progress = consistency.progress(cursor, now, current, chosen.changes) if is_told else None
-        made = _made(built, by_generation) if deadletters.exist(cursor) else []
-    attempt = Attempt(started_ms, now.version, consistency.header(now), known.markers)
-    writes = [write for writes in by_generation for write in writes]
-    return Batch(
-        attempt, now, chosen.changes, dict(chosen.wide), writes, known.filled, shards, made, is_full, progress
-    )
-
+def _project(store: Store, work: Work) -> Batch:
+    batch = read(store, work)
+    faults.reached("after_snapshot")
+    write(store, batch)
+    faults.reached("after_write")
+    acknowledge(batch)
+    faults.reached("after_acknowledge")
+    fan_out.expand(batch.fan_outs, batch.snapshot.epoch)
+    publish_progress(store, batch)
+    faults.reached("after_progress")
+    if batch.changes:
+        log.info("projected", changes=len(batch.changes), writes=len(batch.writes), version=batch.snapshot.version)
+    return batch
 
 def write(store: Store, batch: Batch) -> None:
     """Step 3: each write is stored, or something newer is."""
