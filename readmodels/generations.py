@@ -79,7 +79,7 @@ def declared_plans() -> list[Plan]:
 
 def captured_plans() -> list[Plan]:
     """What the triggers must cover: every declaration, and every generation there still is."""
-    return [*(from_data(row.plan) for row in _rows()), *declared_plans()]
+    return [*(from_data(row.plan) for row in models.Generation.objects.all()), *declared_plans()]
 
 
 @transaction.atomic
