@@ -49,6 +49,13 @@ class Plan:
     keys: dict[str, str]
     format: int = FORMAT
 
+    def columns(self) -> dict[str, set[str]]:
+        """Every column that capture or the SQL names, by table."""
+        named = {table: set(columns) for table, columns in self.routes.items()}
+        for dependency in self.dependencies:
+            named.setdefault(dependency.table, set()).update(dependency.columns)
+        return named
+
     def as_data(self) -> dict[str, Any]:
         """The plan as JSON takes it."""
         return asdict(self)

@@ -52,6 +52,8 @@ def repair(store: Store, on_range: OnRange = lambda name, rows: None) -> bool:
 
     try:
         _begin_lost_buckets(store)
+        # Before anything is built: what may not be served any more is not served meanwhile.
+        generations.point(store)
         truncated, epoch = _replace_truncated()
         _fill_buckets(store, after_range)
         _build_generations(store, after_range)
