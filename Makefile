@@ -11,7 +11,7 @@ RUN_PINS := .venv/pins-$(shell cat requirements.txt | cksum | cut -d ' ' -f 1)
 DEV_PINS := .venv/dev-pins-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d ' ' -f 1)
 INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV) -m pip install --quiet --no-input
 
-.PHONY: help run demo test lint clean
+.PHONY: help run demo test soak lint clean
 .DEFAULT_GOAL := help
 
 help: ## say what each target does
@@ -27,6 +27,9 @@ test: $(DEV_PINS) ## run all tests; ARGS="-k name" chooses
 	@# Without a browser its tests fail, and say why; the others still run.
 	@tests/browser/install.sh >/dev/null || true
 	@$(VENV) -m pytest $(ARGS)
+
+soak: $(DEV_PINS) ## put the system under every fault for long; tests run a short form of it
+	@SOAK=1 $(VENV) -m pytest tests/faults $(ARGS)
 
 lint: $(DEV_PINS) ## check style and types
 	@.venv/bin/ruff check .

@@ -63,6 +63,16 @@ def missing(plans: Iterable[Plan]) -> list[str]:
     return sorted(t.pgid for t in triggers(plans) if installed.get(t.pgid, ("", ""))[1] != t.hash)
 
 
+def columns() -> set[tuple[str, str]]:
+    """(table, column) of all that there is in the schema."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name, column_name FROM information_schema.columns"
+            " WHERE table_schema = ANY(current_schemas(false))"
+        )
+        return set(cursor.fetchall())
+
+
 def triggers(plans: Iterable[Plan]) -> list[UpsertTriggerSql]:
     """The triggers that the plans need: one per table and event, since transition tables take no more."""
     outbox = _outbox()

@@ -15,7 +15,7 @@ class Conf:
 
     redis_url: str
     broker_url: str
-    # Batches of 100 to 1,000 documents are equally quick (docs/benchmarks.md); 500 keeps a snapshot under 50 ms.
+    # Batches of 100 to 1,000 documents were equally quick; 500 keeps a snapshot under 50 ms.
     batch_rows: int = 500
     # A change that touches more documents by way of other tables goes to the bulk lane.
     fan_out_documents: int = 500
@@ -28,6 +28,8 @@ class Conf:
     attempt_seconds: int = 60
     tombstone_seconds: int = 3600
     redis_timeout_seconds: float = 2.0
+    # A request or a task gives up a statement of PostgreSQL after this; the slowest here takes less than a second.
+    statement_seconds: float = 20.0
     # The longest that a query may wait for a consistency token, and what it waits when it names nothing.
     max_wait_seconds: float = 10.0
     default_wait_seconds: float = 2.0

@@ -37,8 +37,10 @@ _plans: dict[int, Plan] = {}  # a generation's plan never changes
 
 
 def current(cursor: CursorWrapper) -> list[Generation]:
-    """The generations that changes are projected into, as the cursor's snapshot shows them: all there are."""
-    cursor.execute("SELECT id, number, state, fingerprint FROM readmodels_generation ORDER BY id")
+    """The generations that changes are projected into, as the cursor's snapshot shows them: all that can be built."""
+    cursor.execute(
+        "SELECT id, number, state, fingerprint FROM readmodels_generation WHERE state <> 'broken' ORDER BY id"
+    )
     rows = cursor.fetchall()
     unknown = [id for id, *_ in rows if id not in _plans]
     if unknown:
@@ -61,6 +63,7 @@ def deploy() -> list[str]:
     snapshot.start_clock()
     buckets.create_missing()
     plans = {plan.name: plan for plan in declared_plans()}
+    _mark_broken()
     prints = {name: fingerprint(read_model) for name, read_model in declared().items()}
     changed = capture.install(captured_plans())
     known = {(row.read_model, row.fingerprint) for row in _rows()}
@@ -78,8 +81,9 @@ def declared_plans() -> list[Plan]:
 
 
 def captured_plans() -> list[Plan]:
-    """What the triggers must cover: every declaration, and every generation there still is."""
-    return [*(from_data(row.plan) for row in _rows()), *declared_plans()]
+    """What the triggers must cover: every declaration, and every generation that can still be built."""
+    rows = models.Generation.objects.exclude(state=GenerationState.BROKEN)
+    return [*(from_data(row.plan) for row in rows), *declared_plans()]
 
 
 @transaction.atomic
@@ -132,7 +136,7 @@ def _retire(rows: "QuerySet[models.Generation]") -> None:
 
 def _is_droppable(after_seconds: int | None = None) -> Q:
     age = timedelta(seconds=conf().retired_seconds if after_seconds is None else after_seconds)
-    return Q(state=GenerationState.RETIRED, retired_at__lte=Now() - age)
+    return Q(state__in=(GenerationState.RETIRED, GenerationState.BROKEN), retired_at__lte=Now() - age)
 
 
 def _register(plan: Plan, print: str) -> None:
@@ -149,4 +153,14 @@ def _register(plan: Plan, print: str) -> None:
 
 
 def _rows() -> list[models.Generation]:
-    return list(models.Generation.objects.exclude(state=GenerationState.RETIRED))
+    return list(models.Generation.objects.filter(state__in=(GenerationState.BUILDING, GenerationState.LIVE)))
+
+
+def _mark_broken() -> None:
+    """A generation that reads a column which is gone is broken: neither triggers nor projector may name the column."""
+    columns = capture.columns()
+    for row in models.Generation.objects.exclude(state=GenerationState.BROKEN):
+        read = {(table, name) for table, names in from_data(row.plan).columns().items() for name in names}
+        if read - columns:
+            log.warning("generation_broken", read_model=row.read_model, missing=sorted(read - columns))
+            models.Generation.objects.filter(id=row.id).update(state=GenerationState.BROKEN, retired_at=Now())

@@ -50,6 +50,7 @@ class GenerationState(models.TextChoices):
     BUILDING = "building"
     LIVE = "live"
     RETIRED = "retired"
+    BROKEN = "broken"  # a column that its SQL reads is gone: it is built no more, and served no more
 
 
 class Generation(models.Model):

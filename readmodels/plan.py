@@ -1,9 +1,9 @@
-"""A declaration compiled to data: the SQL that builds it, what it depends on, its shape.
+"""A declaration compiled to data: the SQL that builds it, what it depends on.
 
 A plan is stored with its generation, so that code of any version builds any generation (bodies are expressions only).
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 FORMAT = 1
@@ -47,8 +47,14 @@ class Plan:
     # routing columns per table: what capture keeps of a row before and after
     routes: dict[str, list[str]]
     keys: dict[str, str]
-    shape: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
+
+    def columns(self) -> dict[str, set[str]]:
+        """Every column that capture or the SQL names, by table."""
+        named = {table: set(columns) for table, columns in self.routes.items()}
+        for dependency in self.dependencies:
+            named.setdefault(dependency.table, set()).update(dependency.columns)
+        return named
 
     def as_data(self) -> dict[str, Any]:
         """The plan as JSON takes it."""

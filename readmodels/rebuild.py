@@ -52,6 +52,8 @@ def repair(store: Store, on_range: OnRange = lambda name, rows: None) -> bool:
 
     try:
         _begin_lost_buckets(store)
+        # Before anything is built: what may not be served any more is not served meanwhile.
+        generations.point(store)
         truncated, epoch = _replace_truncated()
         _fill_buckets(store, after_range)
         _build_generations(store, after_range)
@@ -64,7 +66,10 @@ def repair(store: Store, on_range: OnRange = lambda name, rows: None) -> bool:
 
 
 def _begin_lost_buckets(store: Store) -> None:
-    expected = buckets.now().markers
+    with snapshot.reading() as (cursor, now):
+        expected = buckets.read(cursor).markers
+    # What emptied the buckets took the epoch along; a later one must be higher than that of any document.
+    store.raise_epoch(now.epoch)
     lost = [number for number, marker in enumerate(store.markers()) if marker != expected[number]]
     if lost:
         log.warning("buckets_lost", buckets=len(lost))

@@ -104,6 +104,13 @@ def raise_epoch(store: Store) -> int:
         )
         cursor.execute("DELETE FROM readmodels_witness")
         cursor.execute("INSERT INTO readmodels_witness (epoch) VALUES (%s)", [raised])
+        if not is_same_timeline:
+            # Documents may show transactions that this timeline never had: as after a TRUNCATE of every root, all are
+            # built anew.
+            cursor.execute(
+                "INSERT INTO readmodels_change (source, xid, shard) SELECT DISTINCT plan->>'root_table',"
+                " pg_current_xact_id()::text::bigint, 0 FROM readmodels_generation WHERE state = 'live'"
+            )
     log.warning("epoch_raised", epoch=raised, is_same_timeline=is_same_timeline)
     return int(raised)
 

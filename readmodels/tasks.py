@@ -24,13 +24,18 @@ def drain_bulk() -> int:
 @shared_task(name="readmodels.sweep")
 def sweep() -> None:
     """Find what no wake announced, and tell every bucket how far the read models are."""
-    sweeping.sweep(Store(), ask_for_repair=repair.delay, ask_for_bulk=ask_for_bulk)
+    sweeping.sweep(Store(), ask_for_repair=ask_for_repair, ask_for_bulk=ask_for_bulk)
 
 
 @shared_task(name="readmodels.repair")
 def repair() -> bool:
     """Build what is lost or new."""
     return rebuild.repair(Store())
+
+
+def ask_for_repair() -> None:
+    """A worker, if one is free within the second, repairs; what waits longer is dropped, or it would pile up."""
+    repair.apply_async(expires=1.0)
 
 
 def ask_for_bulk() -> None:

@@ -6,6 +6,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from project.server_process import Server
+
+
+@contextmanager
+def proxied(server: Server) -> Iterator["Proxy"]:
+    """A proxy in front of the server until the block ends."""
+    proxy = Proxy(server.socket)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+
 
 class Proxy:
     """Passes bytes between TCP clients and a server on a unix socket, both ways, until told to stall."""

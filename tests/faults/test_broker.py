@@ -1,14 +1,12 @@
 """The broker emptied, stopped or hung while customers write: each write is answered, and within a second."""
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from project import child
 from readmodels import connection, tasks
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import proxied
 from tests.faults.system import HEAL_SECONDS, System, scaled
 from tests.faults.watcher import Watcher
 from tests.faults.writers import Outcome, Writers
@@ -44,7 +42,8 @@ def test_stopped_broker_fails_no_write(system: System):
 @pytest.mark.parametrize("is_hung_for_all", [False, True])
 def test_hung_broker_fails_no_write(system: System, is_hung_for_all: bool):
     customers = system.add_customers(8)
-    with proxied_broker(system) as (proxy, environ), Watcher(customers) as watcher:
+    with proxied(system.servers.broker) as proxy, Watcher(customers) as watcher:
+        environ = {"BROKER_URL": f"redis://127.0.0.1:{proxy.port}/0"}
         if is_hung_for_all:
             system.restart(**environ)
         system.start_writer(customers, 3, **environ)
@@ -79,12 +78,3 @@ def assert_all_answered(outcomes: list[Outcome]) -> None:
     assert not failed, failed[:3]
     slowest = max(outcomes, key=lambda outcome: outcome.seconds)
     assert slowest.seconds < WRITE_SECONDS, slowest
-
-
-@contextmanager
-def proxied_broker(system: System) -> Iterator[tuple[Proxy, dict[str, str]]]:
-    proxy = Proxy(system.servers.broker.socket)
-    try:
-        yield proxy, {"BROKER_URL": f"redis://127.0.0.1:{proxy.port}/0"}
-    finally:
-        proxy.close()

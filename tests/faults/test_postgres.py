@@ -10,6 +10,7 @@ from django.db import connection
 
 from project import child
 from readmodels import models
+from tests.faults.proxy import proxied
 from tests.faults.system import HEAL_SECONDS, System, scaled
 from tests.faults.watcher import Watcher
 from tests.faults.writers import Writers
@@ -82,6 +83,32 @@ def test_writers_without_synchronous_commit_lose_nothing_in_a_crash(system: Syst
                 system.assert_heals()
         system.assert_converged(watcher)
     assert_nothing_answered_is_lost(writers)
+
+
+# A request waits for a statement that does not end, or for a connection: 2 s as set here, and 5 s.
+def test_stalled_postgres_ends_each_write_within_its_limit(system: System):
+    customers = system.add_customers(8)
+    limits = {"READMODELS_STATEMENT_SECONDS": "2"}
+    with proxied(system.servers.postgres) as proxy, Watcher(customers) as watcher:
+        address = {"DATABASE_URL": system.database_url(proxy.port)}
+        system.restart(**address, **limits)
+        system.start_writer(customers, seed=4, **address, **limits)
+        assert child.wait_until(lambda: len(system.written()) > 20, HEAL_SECONDS)
+        for _ in range(scaled(1, 5)):
+            with proxy.stalled():
+                failures = failed(system)
+                assert child.wait_until(lambda before=failures: failed(system) >= before + 2, HEAL_SECONDS)
+            system.assert_heals()
+        outcomes = system.written()
+        system.kill("writer")
+        system.assert_converged(watcher)
+        system.restart()
+    assert max(outcome.seconds for outcome in outcomes) < 2 + 5 + 1
+    assert watcher.refusals == 0
+
+
+def failed(system: System) -> int:
+    return sum(outcome.error is not None for outcome in system.written())
 
 
 def work_a_while(writers: Writers) -> None:

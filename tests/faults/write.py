@@ -11,12 +11,15 @@ from dataclasses import asdict
 
 import django
 
+from readmodels import patience
+
 
 def main(seed: str, pause_seconds: str, *user_ids: str) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     django.setup()
     from tests.faults.writers import Writer  # needs the models
 
+    patience.limit()
     writer = Writer(int(seed), [int(user_id) for user_id in user_ids])
     while True:
         print(json.dumps(asdict(writer.write())), flush=True)

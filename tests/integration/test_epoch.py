@@ -18,8 +18,7 @@ def test_crash_of_postgresql_raises_the_epoch_by_one(store):
     user = add_user(name="Ada")
     testing.drain(store)
     before = Reader(store).document(UserProfile, user.pk).version
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM readmodels_witness")  # what a crash recovery does to an UNLOGGED table
+    crash()
     epoch = models.Clock.objects.get().epoch
     User.objects.update(name="Countess")
     testing.drain(store)
@@ -43,8 +42,7 @@ def test_projector_of_the_last_epoch_is_refused(store):
     testing.drain(store)
     User.objects.update(name="Late")
     late = projector.read(store, range(outbox.SHARDS))
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM readmodels_witness")
+    crash()
     User.objects.update(name="Countess")
     testing.drain(store)
     with pytest.raises(ReadModelError):
@@ -59,8 +57,7 @@ def test_store_of_a_higher_epoch_is_caught_up_with(store):
     user = add_user(name="Ada")
     testing.drain(store)
     epoch = models.Clock.objects.get().epoch
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM readmodels_witness")
+    crash()
     User.objects.update(name="Bea")
     testing.drain(store)
     with connection.cursor() as cursor:
@@ -70,3 +67,42 @@ def test_store_of_a_higher_epoch_is_caught_up_with(store):
     testing.drain(store)
     assert models.Clock.objects.get().epoch == epoch + 2
     assert body(store, UserProfile, user.pk)["name"] == "Countess"
+
+
+def test_restore_after_redis_was_emptied_gets_going_again(store):
+    user = add_user(name="Ada")
+    testing.drain(store)
+    for _ in range(3):
+        crash()
+        testing.drain(store)
+    store._client.flushall()
+    testing.drain(store)
+    restore(epoch=1)
+    User.objects.update(name="Countess")
+    testing.drain(store)
+    assert body(store, UserProfile, user.pk)["name"] == "Countess"
+    testing.assert_law(store)
+
+
+def test_another_timeline_has_every_document_built_anew(store):
+    user = add_user(name="Ada")
+    testing.drain(store)
+    User.objects.update(name="Before")
+    models.Change.objects.all().delete()  # no change tells of what the restored copy never had
+    restore(epoch=models.Clock.objects.get().epoch)
+    testing.drain(store)
+    testing.drain(store)
+    assert body(store, UserProfile, user.pk)["name"] == "Before"
+    testing.assert_law(store)
+
+
+def crash():
+    """What a crash recovery does to an UNLOGGED table."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM readmodels_witness")
+
+
+def restore(epoch):
+    """An older copy of the database, on another server."""
+    crash()
+    models.Clock.objects.update(epoch=epoch, server="another/00000001/0")

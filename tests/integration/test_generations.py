@@ -204,3 +204,51 @@ def test_order_of_the_model_itself_does_not_matter(store, declaring):
         testing.assert_law(store)
     finally:
         permission.save()
+
+
+# A column that goes
+
+
+def test_dropped_column_breaks_its_generation_and_no_write(store, declaring):
+    user = add_user(name="Ada")
+    declaring(Document, root=User, body={"name": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    run("ALTER TABLE users_user ADD COLUMN nickname text")
+    read_too("nickname")
+    changed = declaring(Document, root=User, body={"called": F("name")})
+    run("ALTER TABLE users_user DROP COLUMN nickname")
+    generations.deploy()
+    User.objects.update(name="Countess")
+    testing.drain(store)
+    testing.drain(store)
+    assert body(store, changed, user.pk) == {"called": "Countess"}
+    testing.assert_law(store)
+
+
+def test_broken_generation_is_not_served(store, declaring):
+    user = add_user(name="Ada")
+    initial = declaring(Document, root=User, body={"name": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    run("ALTER TABLE users_user ADD COLUMN nickname text")
+    read_too("nickname")
+    run("ALTER TABLE users_user DROP COLUMN nickname")
+    generations.deploy()
+    generations.point(store)
+    with pytest.raises(StoreUnavailable):
+        Reader(store).document(initial, user.pk)
+
+
+def read_too(column):
+    """The live generation reads this column as well, as if its code had declared it."""
+    row = models.Generation.objects.get(read_model="Throwaway", state="live")
+    row.plan["dependencies"][0]["columns"].append(column)
+    row.save()
+    generations._plans.clear()
+    generations.deploy()
+
+
+def run(sql):
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
