@@ -64,7 +64,13 @@ def is_concerned(plan: Plan, change: Change) -> bool:
     return _is_child(change, plan) or any(concerns(change, dependency) for dependency in plan.dependencies)
 
 
-def roots_of(plan: Plan, writes: Sequence[Write]) -> set[str]:
+def made(generations: Sequence[Generation], writes: Sequence[Sequence[Write]]) -> list[tuple[str, int, str]]:
+    """(read model, generation, root key) of each generation's writes."""
+    pairs = zip(generations, writes, strict=True)
+    return [(each.plan.name, each.number, key) for each, of in pairs for key in _roots_of(each.plan, of)]
+
+
+def _roots_of(plan: Plan, writes: Sequence[Write]) -> set[str]:
     """The root keys of documents or rows, where they can be told from them."""
     if plan.kind == "collection":
         rows = (write for write in writes if isinstance(write, RowWrite))

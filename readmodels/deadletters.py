@@ -74,9 +74,15 @@ def discard(id: int) -> bool:
     return bool(deleted)
 
 
-def park(cursor: CursorWrapper, failures: Iterable[Failure], attempts: int) -> None:
+def park(failures: Iterable[Failure], attempts: int) -> None:
     """Each failed document has one dead letter, with the writers of all changes that it stands for."""
     for failure in failures:
+        _insert(failure, attempts)
+        log.error("parked", read_model=failure.read_model, key=failure.key, error=failure.error, attempts=attempts)
+
+
+def _insert(failure: Failure, attempts: int) -> None:
+    with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO readmodels_dead_letter AS d (read_model, generation, source, key, before, writers, error,"
             " traceback, attempts, parked_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp())"
@@ -96,19 +102,22 @@ def park(cursor: CursorWrapper, failures: Iterable[Failure], attempts: int) -> N
                 attempts,
             ],
         )
-        log.error("parked", read_model=failure.read_model, key=failure.key, error=failure.error, attempts=attempts)
 
 
 def exist(cursor: CursorWrapper) -> bool:
     """Whether anything is parked, as the cursor's snapshot shows it."""
     cursor.execute("SELECT EXISTS (SELECT FROM readmodels_dead_letter)")
-    return cursor.fetchone() == (True,)
+    return bool(cursor.fetchone()[0])
 
 
-def resolve(cursor: CursorWrapper, made: Sequence[tuple[str, int, str]]) -> None:
+def resolve(made: Sequence[tuple[str, int, str]]) -> None:
     """The dead letters of these (read model, generation, root key) are gone: they have been made."""
-    cursor.execute(
-        "DELETE FROM readmodels_dead_letter d USING unnest(%s::text[], %s::int[], %s::text[]) AS m (name, number, key)"
-        " WHERE d.read_model = m.name AND d.generation = m.number AND d.key = m.key",
-        [[name for name, _, _ in made], [number for _, number, _ in made], [key for _, _, key in made]],
-    )
+    if not made:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM readmodels_dead_letter d"
+            " USING unnest(%s::text[], %s::int[], %s::text[]) AS m (name, number, key)"
+            " WHERE d.read_model = m.name AND d.generation = m.number AND d.key = m.key",
+            [[name for name, _, _ in made], [number for _, number, _ in made], [key for _, _, key in made]],
+        )

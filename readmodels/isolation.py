@@ -2,24 +2,24 @@
 that reaches many documents is split into one change for each; what fails alone is tried again, later each time, and
 parked as a dead letter in the end.
 
-Attempts are counted in PostgreSQL, and committed, before the work: a document that kills its projector (no exception, no
-clean-up) is isolated and parked like any other.
+Attempts are counted in PostgreSQL, and committed, before the work: a document that kills its projector (no exception,
+no clean-up) is isolated and parked like any other.
 """
 
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
-import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from readmodels import building, deadletters, outbox
 from readmodels.conf import conf
 from readmodels.deadletters import Failure
-from readmodels.errors import EpochMoved, ReadModelError
+from readmodels.errors import ReadModelError
 from readmodels.generations import Generation
 from readmodels.outbox import Change
-
-log = structlog.get_logger()
 
 PARK_AFTER = 5  # attempts at one change alone
 FIRST_DELAY_SECONDS = 0.4  # doubled with each attempt: 0.4 to 3.2 s, some 6 s until something is parked
@@ -28,6 +28,14 @@ AFTER_ONE_DEATH = 22  # changes in a batch after its projector died once: two st
 # SQLSTATEs that say something of the server and nothing of the statement: connections, rollbacks, shutdowns, resources.
 SERVER_STATES = ("08", "40", "53", "55", "57P", "58")
 OUT_OF_MEMORY = "53200"
+
+
+class Died(Exception):
+    """The projector died at this change, each time it was tried."""
+
+
+class Suspect(Exception):
+    """What comes next has failed before, and is tried alone."""
 
 
 def begin(shards: Sequence[int]) -> int:
@@ -49,7 +57,11 @@ def begin(shards: Sequence[int]) -> int:
 def end(shards: Sequence[int]) -> None:
     """The attempt has ended, well or with an error that was noticed."""
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE readmodels_shard SET attempts = 0 WHERE number = ANY(%s)", [list(shards)])
+        cursor.execute(
+            "UPDATE readmodels_shard SET attempts = 0 WHERE number = ANY(%s)"
+            " RETURNING set_config('synchronous_commit', 'off', true)",
+            [list(shards)],
+        )
 
 
 def is_transient(error: Exception) -> bool:
@@ -66,19 +78,16 @@ def is_transient(error: Exception) -> bool:
     return bool(state.startswith(SERVER_STATES) and state != OUT_OF_MEMORY)
 
 
-def split(changes: Sequence[int], project: Callable[[Sequence[int]], None], alone: Callable[[int], None]) -> None:
+def split(changes: Sequence[int], together: Callable[[Sequence[int]], object], alone: Callable[[int], None]) -> None:
     """Every change, named by id, is projected with others or tried alone. Raises transient errors."""
-    if len(changes) == 1:
-        alone(changes[0])
+    if len(changes) <= 1:
+        for change in changes:
+            alone(change)
         return
     middle = len(changes) // 2
     for half in (changes[:middle], changes[middle:]):
-        try:
-            project(half)
-        except Exception as error:
-            if is_transient(error):
-                raise
-            split(half, project, alone)
+        if _error(partial(together, half)):
+            split(half, together, alone)
 
 
 def count_attempt(change: int) -> int:
@@ -86,46 +95,87 @@ def count_attempt(change: int) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE readmodels_change SET attempts = attempts + 1,"
-            " not_before = clock_timestamp() + make_interval(secs => %s * 2 ^ attempts) WHERE id = %s RETURNING attempts",
+            " not_before = clock_timestamp() + make_interval(secs => %s * 2 ^ attempts)"
+            " WHERE id = %s RETURNING attempts",
             [FIRST_DELAY_SECONDS, change],
         )
         row = cursor.fetchone()
     return row[0] if row else 0
 
 
-def failures(change: Change, generation: Generation, error: Exception) -> list[Failure]:
-    """What could not be made of the change in one generation: a failure for each root row that it stands for."""
+@dataclass
+class Outcome:
+    """What an attempt at one change alone has not done: what failed, and what is left to a fan-out."""
+
+    change: Change
+    failures: list[Failure] = field(default_factory=list)
+    wide: set[str] = field(default_factory=set)
+
+    @property
+    def left(self) -> dict[int, set[str]]:
+        """What goes on in the bulk lane, by the change's id."""
+        return {self.change.id: self.wide} if self.wide else {}
+
+
+def attempt_each(
+    change: Change,
+    generations: Sequence[Generation],
+    attempts: int,
+    attempt: Callable[[Generation, dict[int, set[str]]], None],
+) -> Outcome:
+    """The change tried in each generation that it concerns, by itself. Raises transient errors.
+
+    Where it fails and reaches documents of other tables, those become changes of their own, and only its own row is
+    tried again. After too many attempts, each of which its projector did not survive, nothing is tried.
+    """
+    outcome = Outcome(change)
+    for generation in generations:
+        if not building.is_concerned(generation.plan, change):
+            continue
+        error = _error(partial(attempt, generation, {}), attempts)
+        if error and any(building.ways(generation.plan, [change])):
+            outcome.wide.add(generation.plan.name)
+            error = _error(partial(attempt, generation, outcome.left), attempts)
+        if error:
+            found = _failures(change, generation, error)
+            if not found:  # no document is at fault that the change names
+                raise error
+            outcome.failures += found
+    return outcome
+
+
+def park(outcome: Outcome, attempts: int, epoch: int) -> None:
+    """The change is acknowledged, and a dead letter stands for each failure, in one transaction."""
+    with transaction.atomic():
+        if outbox.acknowledge([outcome.change], epoch, outcome.left):
+            deadletters.park(outcome.failures, attempts)
+
+
+def _error(work: Callable[[], object], attempts: int = 1) -> Exception | None:
+    """What the work failed with, None if it was done; raises what passes by itself."""
+    if attempts > PARK_AFTER:
+        return Died(f"the projector ended without a word in each of {PARK_AFTER} attempts")
+    try:
+        work()
+    except Exception as error:
+        if is_transient(error):
+            raise
+        return error
+    return None
+
+
+def _failures(change: Change, generation: Generation, error: Exception) -> list[Failure]:
+    """A failure for each root row that the change itself names in the generation."""
+    before = change.before if change.source == generation.plan.root_table else None
+    roots = sorted(building.own_roots(generation.plan, change))
+    return [failure(generation, key, before, change.writers, error) for key in roots]
+
+
+def failure(
+    generation: Generation, key: str, before: dict[str, Any] | None, writers: Sequence[int], error: Exception
+) -> Failure:
+    """What is to be parked of a root row that could not be made in a generation."""
+    plan = generation.plan
     text = f"{type(error).__name__}: {error}".strip()
     trace = "".join(traceback.format_exception(error))
-    is_root = change.source == generation.plan.root_table
-    return [
-        Failure(
-            generation.plan.name,
-            generation.number,
-            generation.plan.root_table,
-            key,
-            change.before if is_root else None,
-            change.writers,
-            text,
-            trace,
-        )
-        for key in sorted(building.own_roots(generation.plan, change))
-    ]
-
-
-def park(change: Change, failed: Sequence[Failure], attempts: int, epoch: int) -> None:
-    """The change is acknowledged, and a dead letter stands for each failure, in one transaction."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        if outbox.acknowledge([change], epoch):
-            deadletters.park(cursor, failed, attempts)
-
-
-class Died(Exception):
-    """The projector died at this change, each time it was tried."""
-
-
-def same_epoch(epochs: set[int]) -> int:
-    """The one epoch of several snapshots; raises EpochMoved where it changed between them."""
-    if len(epochs) != 1:
-        raise EpochMoved("the epoch moved between two snapshots")
-    return epochs.pop()
+    return Failure(plan.name, generation.number, plan.root_table, key, before, writers, text, trace)

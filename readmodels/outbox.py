@@ -16,7 +16,9 @@ from readmodels.snapshot import require_epoch
 
 # How many projectors can work side by side in a lane; a power of two, since a shard is the key's hash masked.
 SHARDS = 8
-COLUMNS = "id, xid, source, key, columns, COALESCE(writers, ARRAY[xid]), read_models, is_fan_out, attempts, before, after, at"
+COLUMNS = (
+    "id, xid, source, key, columns, COALESCE(writers, ARRAY[xid]), read_models, is_fan_out, attempts, before, after, at"
+)
 
 
 class Lane(Enum):
@@ -80,7 +82,7 @@ def shards_with_work(lane: Lane) -> list[int]:
 def visible(
     cursor: CursorWrapper, shards: Sequence[int], limit: int, only: Sequence[int] | None = None
 ) -> list[Change]:
-    """The oldest changes of the shards that the cursor's snapshot shows and that are due; of `only` these ids, if given.
+    """The oldest changes of the shards that the snapshot shows and that are due; of `only` these ids, if given.
 
     One that has failed before stands alone, so that nothing else goes down with it again.
     """
@@ -92,6 +94,12 @@ def visible(
     found = [_change(row) for row in cursor.fetchall()]
     untried = [change for change in found if not change.attempts]
     return found if only is not None else untried or found[:1]
+
+
+def due(shards: Sequence[int], limit: int) -> list[int]:
+    """The ids of the changes that a batch of the shards would take now."""
+    with connection.cursor() as cursor:
+        return [change.id for change in visible(cursor, shards, limit)]
 
 
 # Truncations wait for a rebuild; what failed waits for its time.

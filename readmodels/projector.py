@@ -10,12 +10,25 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import structlog
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 
-from readmodels import buckets, building, consistency, fan_out, faults, generations, outbox, snapshot
+from readmodels import (
+    buckets,
+    building,
+    consistency,
+    deadletters,
+    fan_out,
+    faults,
+    generations,
+    isolation,
+    outbox,
+    snapshot,
+)
 from readmodels.building import Write
 from readmodels.conf import conf
 from readmodels.errors import EpochMoved, ReadModelError
+from readmodels.fan_out import Chosen
+from readmodels.generations import Generation
 from readmodels.outbox import Change, Lane
 from readmodels.snapshot import Snapshot
 from readmodels.store import Attempt, Store, bucket_of
@@ -36,8 +49,7 @@ class Batch:
     wide: dict[int, set[str]]  # what of a change, by its id, is left to the bulk lane
     writes: list[Write]
     filled: frozenset[int]
-    shards: Sequence[int]
-    made: list[tuple[str, int, str]]  # (read model, generation, root key) that may have been parked
+    made: list[tuple[str, int, str]]  # (read model, generation, root key) of the writes, where anything is parked
     is_full: bool  # there may be more than this batch took
     progress: str | None
 
@@ -67,46 +79,115 @@ def drain(store: Store, lane: Lane = Lane.LIVE, ask_for_help: Callable[[], None]
             break
         faults.reached("after_leases")
         try:
-            batch = project(store, [int(name.removeprefix("shard:")) for name in held])
+            count, is_full = _project_or_isolate(store, [int(name.removeprefix("shard:")) for name in held])
         finally:
             store.give_back(held, holder)
-        projected, is_full = projected + len(batch.changes), batch.is_full
+        projected += count
     return projected
 
 
-def project(store: Store, shards: Sequence[int]) -> Batch:
-    """One batch of the shards' changes is in the store and acknowledged. Raises what kept it from being so.
+def _project_or_isolate(store: Store, shards: Sequence[int]) -> tuple[int, bool]:
+    """A batch of the shards' changes is projected; where one is at fault, what is sound of the batch is.
 
-    Where a document is at fault, the batch is split: what is sound of it is projected, and a batch of nothing returned.
+    Returns how many changes were taken, and whether there may be more.
     """
     limit = isolation.begin(shards)
     try:
-        return _project(store, Work(shards, limit))
-    except EpochMoved:
-        snapshot.raise_epoch(store)
-        raise
-    except Exception as error:
-        if isolation.is_transient(error):
-            raise
-        log.warning("batch_split", reason=str(error))
-        return _split(store, shards, limit)
+        if limit > 1:
+            try:
+                batch = project(store, shards, limit)
+                return len(batch.changes), batch.is_full
+            except Exception as error:
+                if isolation.is_transient(error):
+                    raise
+                log.warning("batch_split", reason=repr(error))
+        isolation.split(
+            outbox.due(shards, limit),
+            together=lambda changes: project(store, shards, only=changes),
+            alone=lambda change: _project_alone(store, shards, change),
+        )
+        return limit, True
     finally:
         isolation.end(shards)
 
 
-def _project(store: Store, work: Work) -> Batch:
-    batch = read(store, work)
-    faults.reached("after_snapshot")
-    write(store, batch)
-    faults.reached("after_write")
-    acknowledge(batch)
-    faults.reached("after_acknowledge")
-    fan_out.expand(batch.fan_outs, batch.snapshot.epoch)
-    publish_progress(store, batch)
-    faults.reached("after_progress")
+def _project_alone(store: Store, shards: Sequence[int], id: int) -> None:
+    """The change is projected as far as it can be; what fails of it waits for its next attempt, or is parked."""
+    attempts = isolation.count_attempt(id)
+    with snapshot.reading() as (cursor, now):
+        found = outbox.visible(cursor, shards, 1, [id])
+        current = generations.current(cursor)
+    if not found:
+        return
+    change = found[0]
+    if change.is_fan_out:
+        project(store, shards, only=[id])
+        return
+
+    def attempt(generation: Generation, wide: dict[int, set[str]]) -> None:
+        write(store, read(store, shards, only=[id], of=generation, wide=wide))
+
+    outcome = isolation.attempt_each(change, current, attempts, attempt)
+    if not outcome.failures:
+        outbox.acknowledge([change], now.epoch, outcome.left)
+    elif attempts >= isolation.PARK_AFTER:
+        isolation.park(outcome, attempts, now.epoch)
+
+
+def project(store: Store, shards: Sequence[int], limit: int | None = None, only: Sequence[int] | None = None) -> Batch:
+    """One batch of the shards' changes, or of these by id, is in the store and acknowledged; raises what kept it."""
+    try:
+        batch = read(store, shards, limit, only)
+        faults.reached("after_snapshot")
+        write(store, batch)
+        faults.reached("after_write")
+        acknowledge(batch)
+        faults.reached("after_acknowledge")
+        fan_out.expand(batch.fan_outs, batch.snapshot.epoch)
+        publish_progress(store, batch)
+        faults.reached("after_progress")
+    except EpochMoved:
+        snapshot.raise_epoch(store)
+        raise
     if batch.changes:
         log.info("projected", changes=len(batch.changes), writes=len(batch.writes), version=batch.snapshot.version)
     return batch
+
+
+def read(
+    store: Store,
+    shards: Sequence[int],
+    limit: int | None = None,
+    only: Sequence[int] | None = None,
+    of: Generation | None = None,
+    wide: dict[int, set[str]] | None = None,
+) -> Batch:
+    """Steps 1 and 2: in one snapshot, the changes and all that they touch, as built; no transaction stays open.
+
+    `only` takes the changes of these ids, `of` builds this generation alone, `wide` is what is left to the bulk lane.
+    """
+    limit = limit or conf().batch_rows
+    started_ms = store.now_ms()
+    with snapshot.reading() as (cursor, now):
+        visible = outbox.visible(cursor, shards, limit, only)
+        if only is None and any(change.attempts for change in visible):
+            raise isolation.Suspect
+        current = generations.current(cursor) if of is None else [of]
+        known = buckets.read(cursor)
+        if wide is None:
+            chosen = fan_out.choose(cursor, current, visible, conf().fan_out_documents)
+        else:
+            chosen = Chosen(visible, wide)
+        by_generation = [building.writes_for(cursor, each, chosen.changes, chosen.wide) for each in current]
+        made = building.made(current, by_generation) if deadletters.exist(cursor) else []
+        is_full = len(visible) == limit or len(chosen.changes) < len(visible)
+        # What the bulk lane has done, the next sweep says.
+        is_told = not is_full and not chosen.wide and of is None and set(shards) <= set(Lane.LIVE.value)
+        progress = consistency.progress(cursor, now, current, chosen.changes) if is_told else None
+    attempt = Attempt(started_ms, now.version, consistency.header(now), known.markers)
+    writes = [write for writes in by_generation for write in writes]
+    return Batch(attempt, now, chosen.changes, chosen.wide, writes, known.filled, made, is_full, progress)
+
 
 def write(store: Store, batch: Batch) -> None:
     """Step 3: each write is stored, or something newer is."""
@@ -118,7 +199,9 @@ def write(store: Store, batch: Batch) -> None:
 def acknowledge(batch: Batch) -> None:
     """Step 4: exactly the changes that the snapshot showed are gone; what is wide of them goes on in the bulk lane."""
     done = [change for change in batch.changes if not change.is_fan_out]
-    outbox.acknowledge(done, batch.snapshot.epoch, batch.wide)
+    with transaction.atomic():
+        outbox.acknowledge(done, batch.snapshot.epoch, batch.wide)
+        deadletters.resolve(batch.made)
 
 
 def publish_progress(store: Store, batch: Batch) -> None:

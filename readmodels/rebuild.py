@@ -9,8 +9,19 @@ from collections.abc import Callable, Collection
 from uuid import uuid4
 
 import structlog
+from django.db import connection
 
-from readmodels import buckets, building, consistency, generations, keys, outbox, snapshot
+from readmodels import (
+    buckets,
+    building,
+    consistency,
+    deadletters,
+    generations,
+    isolation,
+    keys,
+    outbox,
+    snapshot,
+)
 from readmodels.conf import conf
 from readmodels.generations import Generation
 from readmodels.models import GenerationState
@@ -114,15 +125,50 @@ def _build_generations(store: Store, on_range: OnRange) -> None:
 
 
 def _fill(store: Store, generation: Generation, into: Collection[int], on_range: OnRange) -> None:
-    """Every document of the generation that belongs into these buckets is stored, or something newer is."""
+    """Every document of the generation that belongs into these buckets is stored, or something newer is.
+
+    One that can't be made is parked; a range that fails is made smaller until it holds nothing else.
+    """
     after: str | None = None
-    while True:
-        started_ms = store.now_ms()
-        with snapshot.reading() as (cursor, now):
-            markers = buckets.read(cursor).markers
-            writes, after = building.range_writes(cursor, generation, after, conf().batch_rows)
-        attempt = Attempt(started_ms, now.version, consistency.header(now), markers)
-        store.apply(attempt, [write for write in writes if bucket_of(write) in into])
-        on_range(generation.plan.name, len(writes))
-        if after is None:
-            return
+    rows = conf().batch_rows
+    is_more = True
+    while is_more:
+        try:
+            count, last = _fill_range(store, generation, into, after, rows)
+        except Exception as error:
+            if isolation.is_transient(error):
+                raise
+            if rows > 1:
+                rows = max(1, rows // 8)
+                continue
+            count, last = 1, _park_next(generation, after, error)
+        is_more, after = last is not None, last
+        # Back to full ranges once past what failed.
+        rows = conf().batch_rows if rows == 1 else rows
+        on_range(generation.plan.name, count)
+
+
+def _fill_range(
+    store: Store, generation: Generation, into: Collection[int], after: str | None, rows: int
+) -> tuple[int, str | None]:
+    """(how many rows there were, the last one's key or None at the end) of the next range, which is stored."""
+    started_ms = store.now_ms()
+    with snapshot.reading() as (cursor, now):
+        markers = buckets.read(cursor).markers
+        writes, last = building.range_writes(cursor, generation, after, rows)
+    attempt = Attempt(started_ms, now.version, consistency.header(now), markers)
+    store.apply(attempt, [write for write in writes if bucket_of(write) in into])
+    return len(writes), last
+
+
+def _park_next(generation: Generation, after: str | None, error: Exception) -> str | None:
+    """The row after the given one is parked in this generation; returns its key, None where there is none."""
+    plan = generation.plan
+    with connection.cursor() as cursor:
+        cursor.execute(plan.next_sql, [after, after])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    key: str = row[0]
+    deadletters.park([isolation.failure(generation, key, None, [], error)], attempts=1)
+    return key

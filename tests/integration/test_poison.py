@@ -1,0 +1,185 @@
+"""One poison document blocks only itself: it is isolated, tried again, parked with its error, and can be retried."""
+
+import json
+import os
+import signal
+
+import pytest
+from django.db import connection
+
+from orders.models import Order
+from orders.readmodels.customer_orders import CustomerOrders
+from orders.readmodels.order_detail import OrderDetail
+from readmodels import consistency, deadletters, isolation, models, outbox, projector, rebuild, sweeping, testing
+from readmodels.errors import NotYet
+from readmodels.outbox import Lane
+from readmodels.query import Reader
+from tests.reading import body
+from tests.rows import add_order, add_user
+from users.models import User
+from users.readmodels.user_profile import UserProfile
+
+# More than a measure may hold: CustomerOrders, OrdersByStatus and SalesByDay can't add it up, OrderDetail can show it.
+POISON_CENTS = 10**16
+COLLECTIONS = {"CustomerOrders", "OrdersByStatus", "SalesByDay"}
+
+
+@pytest.fixture
+def impatient(store, monkeypatch):
+    """The same store, where what failed is tried again at once."""
+    monkeypatch.setattr(isolation, "FIRST_DELAY_SECONDS", 0.0)
+    return store
+
+
+def poison(**fields):
+    return add_order(add_user(), total_cents=POISON_CENTS, status="paid", **fields)
+
+
+def settle(store):
+    """Both lanes, until nothing is due any more."""
+    for _ in range(3):
+        projector.settle(store)
+        projector.settle(store, Lane.BULK)
+
+
+def parked():
+    return {letter.read_model for letter in deadletters.listed()}
+
+
+def test_others_flow_past_a_poison_document(store):
+    before = [add_order(add_user()) for _ in range(5)]
+    poison()
+    after = [add_order(add_user()) for _ in range(5)]
+    projector.settle(store)
+    assert all(Reader(store).document(OrderDetail, order.pk).body for order in before + after)
+    assert outbox.backlog_rows() == 1
+
+
+def test_poison_of_one_read_model_is_no_poison_of_another(store):
+    order = poison()
+    projector.settle(store)
+    assert body(store, OrderDetail, order.pk)["total_cents"] == POISON_CENTS
+
+
+def test_failed_change_waits_for_its_next_attempt(store):
+    poison()
+    projector.settle(store)
+    change = models.Change.objects.get()
+    assert change.attempts == 1
+    assert outbox.shards_with_work(Lane.LIVE) == []
+
+
+def test_poison_document_is_parked_with_its_error(impatient):
+    order = poison()
+    settle(impatient)
+    assert outbox.backlog_rows() == 0
+    assert parked() == COLLECTIONS
+    letter = deadletters.listed("CustomerOrders")[0]
+    assert (letter.key, letter.attempts) == (str(order.pk), isolation.PARK_AFTER)
+    assert "OVERFLOW" in letter.error
+    assert "Traceback" in letter.traceback
+
+
+def test_mended_document_does_away_with_its_dead_letters(impatient):
+    order = poison()
+    settle(impatient)
+    Order.objects.filter(pk=order.pk).update(total_cents=100)
+    settle(impatient)
+    assert parked() == set()
+    testing.assert_law(impatient)
+
+
+def test_dead_letter_can_be_retried(impatient, monkeypatch):
+    order = poison()
+    settle(impatient)
+    Order.objects.filter(pk=order.pk).update(total_cents=100)
+    models.Change.objects.all().delete()  # so that nothing but the retry brings it
+    for letter in deadletters.listed():
+        assert deadletters.retry(letter.id)
+    settle(impatient)
+    testing.drain(impatient)
+    assert parked() == set()
+    assert Reader(impatient).page(CustomerOrders, order.customer_id).rows
+
+
+def test_dead_letter_can_be_discarded(impatient):
+    poison()
+    settle(impatient)
+    assert [deadletters.discard(letter.id) for letter in deadletters.listed()] == [True] * 3
+    assert not deadletters.discard(1)
+
+
+def test_poison_among_the_documents_of_a_fan_out_blocks_none_of_them(impatient, configured):
+    user = add_user(name="A")
+    orders = [add_order(user) for _ in range(4)]
+    testing.drain(impatient)
+    Order.objects.filter(pk=orders[0].pk).update(total_cents=POISON_CENTS, status="paid")
+    settle(impatient)
+    User.objects.filter(pk=user.pk).update(name="B")
+    settle(impatient)
+    names = {body(impatient, OrderDetail, order.pk)["customer"]["name"] for order in orders}
+    assert names == {"B"}
+    assert json.loads(Reader(impatient).document(UserProfile, user.pk).body)["name"] == "B"
+    assert outbox.backlog_rows() == 0
+
+
+def test_token_of_a_parked_write_is_not_answered_and_no_other_waits(impatient):
+    customer = add_user()
+    testing.drain(impatient)
+    with consistency.recorded() as mine:
+        add_order(customer, total_cents=POISON_CENTS, status="paid")
+    settle(impatient)
+    with consistency.recorded() as other:
+        add_order(add_user())
+    settle(impatient)
+    sweeping.publish_progress(impatient)
+    reader = Reader(impatient)
+    with pytest.raises(NotYet):
+        reader.page(CustomerOrders, customer.pk, token=mine.token, wait_seconds=0.05)
+    reader.page(CustomerOrders, customer.pk, token=other.token, wait_seconds=0.05)
+
+
+def test_lost_bucket_is_filled_past_a_poison_document(impatient):
+    orders = [add_order(add_user()) for _ in range(3)]
+    poison()
+    orders += [add_order(add_user()) for _ in range(3)]
+    settle(impatient)
+    impatient._client.flushall()
+    assert rebuild.repair(impatient)
+    sweeping.publish_progress(impatient)
+    assert all(Reader(impatient).document(OrderDetail, order.pk).body for order in orders)
+    assert parked() == COLLECTIONS
+
+
+def test_change_that_kills_its_projector_is_parked_in_the_end(impatient, monkeypatch):
+    good = add_order(add_user())
+    bad = add_order(add_user())
+    real = projector.read
+
+    def read(*args, **kwargs):
+        batch = real(*args, **kwargs)
+        if any((change.source, change.key) == ("orders_order", str(bad.pk)) for change in batch.changes):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return batch
+
+    monkeypatch.setattr(projector, "read", read)
+    deaths = 0
+    while is_killed(lambda: settle(impatient)):
+        deaths += 1
+        for key in impatient._client.scan_iter(match="rm:lease:*"):
+            impatient._client.delete(key)  # as they run out
+        assert deaths < 20
+    assert deaths == isolation.PARK_AFTER + 2  # a full batch, a small one, then alone
+    assert Reader(impatient).document(OrderDetail, good.pk).body
+    assert {letter.key for letter in deadletters.listed()} == {str(bad.pk)}
+    assert "without a word" in deadletters.listed()[0].error
+
+
+def is_killed(work):
+    """Whether the work, done in a process of its own, ended it by SIGKILL."""
+    connection.close()
+    child = os.fork()
+    if child == 0:
+        work()
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
