@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.validators import RegexValidator
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
@@ -20,6 +21,19 @@ class LineInput(StrictInput):
     quantity = StrictInteger(min_value=1, max_value=MOST_PER_LINE)
 
 
+def _example(name: str, summary: str, **whose: Any) -> OpenApiExample:
+    value = {"lines": [{"sku": "P-00001", "quantity": 2}], **whose}
+    return OpenApiExample(name, value, summary=summary, request_only=True)
+
+
+# One made up from the schema would name a customer and a guest, and be refused.
+@extend_schema_serializer(
+    examples=[
+        _example("own", "One's own order"),
+        _example("customer", "A customer's order, by staff", customer_id=1),
+        _example("guest", "A guest's order, by staff", is_guest=True),
+    ]
+)
 class PlaceOrderInput(StrictInput):
     """A new order, one's own unless staff say whose; a guest's has no customer."""
 

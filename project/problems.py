@@ -158,4 +158,4 @@ def _retry_later(code: str, detail: str) -> Problem:
 
 
 def _is_api(request: HttpRequest) -> bool:
-    return request.path.startswith(("/api/", "/health/"))
+    return request.path == "/api" or request.path.startswith(("/api/", "/health/"))

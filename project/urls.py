@@ -2,11 +2,19 @@
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from project import health, problems
+from project.api_index import ApiIndex
+
+admin.site.site_header = "Orders: administration"
+admin.site.site_title = "Orders"
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", RedirectView.as_view(pattern_name="docs")),
+    path("api", ApiIndex.as_view()),
+    path("api/", ApiIndex.as_view()),
     path("api/", include("users.urls")),
     path("api/", include("orders.urls")),
     path("api/schema", SpectacularJSONAPIView.as_view(), name="schema"),
@@ -15,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api(?:/|$)", problems.not_found),
     path("health/live", health.live),
     path("health/ready", health.ready),
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
 ]
 

@@ -3,6 +3,7 @@
 Reads the views by their attributes; other methods of a combined view are described where they are written.
 """
 
+import re
 from typing import Any, Literal
 
 from drf_spectacular.openapi import AutoSchema
@@ -26,6 +27,12 @@ class QuerySchema(AutoSchema):
     def get_operation_id(self) -> str:
         """The read model's name, which is unique: OrderDetail, CustomerOrders."""
         return self.view.read_model.__name__ if self._is_query() else super().get_operation_id()
+
+    def get_summary(self) -> str | None:
+        """The read model's name in words: Order detail, Customer orders."""
+        if not self._is_query():
+            return super().get_summary()
+        return re.sub("(?<!^)(?=[A-Z])", " ", self.view.read_model.__name__).capitalize()
 
     def get_description(self) -> str:  # type: ignore[override]
         """What the read model is, as it was declared."""

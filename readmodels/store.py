@@ -6,7 +6,7 @@ lost meanwhile.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -192,15 +192,23 @@ class Store:
             return [marker.decode() if marker else None for marker in pipeline.execute()]
 
     def begin_buckets(self, markers: Mapping[int, str]) -> None:
-        """The buckets are empty and carry these markers: writes may come; without progress no query is answered."""
-        tags = {keys.tag(bucket).encode() for bucket in markers}
-        kept = {keys.POINTERS.encode(), keys.EPOCH.encode()}
-        self._delete(keys.EVERYTHING, lambda key: key[: key.index(b"}") + 1] in tags and key not in kept)
+        """The buckets are empty and carry these markers: writes may come; without progress no query is answered.
+
+        Raises StoreLost where another process has begun one of them meanwhile.
+        """
+        emptying = {bucket: f"emptying:{marker}" for bucket, marker in markers.items()}
+        # 1. From here on nobody writes to the buckets, and no query is answered from what is half gone.
         with _available():
             pipeline = self._client.pipeline(transaction=False)
-            for bucket, marker in markers.items():
+            for bucket, marker in emptying.items():
                 pipeline.set(keys.marker(bucket), marker)
+                pipeline.delete(keys.progress(bucket))
             pipeline.execute()
+        # 2. Each removal asks for the marker: after a pause the buckets may be another process's, and full again.
+        for found in self._found_in(emptying):
+            self._empty((bucket, emptying[bucket], emptying[bucket], names) for bucket, names in found.items())
+        # 3. Writes may come.
+        self._empty((bucket, emptying[bucket], marker, []) for bucket, marker in markers.items())
 
     def drop(self, read_model: str, generation: int) -> None:
         """Nothing of this generation is left."""
@@ -274,13 +282,34 @@ class Store:
             for key in self._client.scan_iter(match=keys.pattern(read_model, generation), count=1000):
                 yield key.decode().split(stem, 1)[1]
 
-    def _delete(self, pattern: str, is_due: Callable[[bytes], bool] = lambda key: True) -> None:
+    def _found_in(self, buckets: Iterable[int]) -> Iterator[dict[int, list[str]]]:
+        """What the buckets hold beside their markers, by bucket, a few keys at a time."""
+        by_tag = {keys.tag(bucket): bucket for bucket in buckets}
+        kept = {keys.POINTERS, keys.EPOCH, *(keys.marker(bucket) for bucket in by_tag.values())}
+        found: dict[int, list[str]] = defaultdict(list)
+        with _available():
+            for number, key in enumerate(self._client.scan_iter(match=keys.EVERYTHING, count=1000), start=1):
+                name = key.decode()
+                bucket = by_tag.get(name[: name.index("}") + 1])
+                if bucket is not None and name not in kept:
+                    found[bucket].append(name)
+                if number % 500 == 0:
+                    yield found
+                    found = defaultdict(list)
+        yield found
+
+    def _empty(self, emptied: Iterable[tuple[int, str, str, list[str]]]) -> None:
+        """(bucket, marker expected, marker afterwards, keys to remove) each."""
+        calls = [("empty", [keys.marker(bucket), *names], [old, new]) for bucket, old, new, names in emptied]
+        for answer in self._run(calls):
+            _require_ok(answer)
+
+    def _delete(self, pattern: str) -> None:
         """Unlink the matching keys a few at a time, so that nobody waits for it."""
         with _available():
             pipeline = self._client.pipeline(transaction=False)
             for key in self._client.scan_iter(match=pattern, count=1000):
-                if is_due(key):
-                    pipeline.unlink(key)
+                pipeline.unlink(key)
                 if len(pipeline) == 500:
                     pipeline.execute()
             pipeline.execute()

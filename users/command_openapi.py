@@ -14,7 +14,10 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 def documented(
     name: str, takes: Any, answers: Any, *, status: int = 200, has_version: bool = True, is_public: bool = False
 ) -> Callable[[Method], Method]:
-    """The operation's name, body and headers; creation (201) has a Location, a change of a row an If-Match."""
+    """The operation's name, body and headers; creation (201) has a Location, a change of a row an If-Match.
+
+    The name in words is the summary.
+    """
     is_change = has_version and status == 200
     asked = [OpenApiParameter(http.CONSISTENCY_TOKEN, TEXT, HEADER, description="Handed back if nothing is written.")]
     if is_change:
@@ -29,6 +32,7 @@ def documented(
     done = OpenApiResponse(answers, description="Done." if answers else "Done; no body.")
     return extend_schema(
         operation_id=name,
+        summary=name.replace("_", " ").capitalize(),
         request=takes,
         responses={status: done},
         parameters=[*asked, *headers],

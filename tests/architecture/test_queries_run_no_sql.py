@@ -15,6 +15,8 @@ from tests.rows import add_line, add_order, add_product
 
 # One request per route that answers GET; a route without one fails the test below.
 SAMPLES = {
+    "api": "/api",
+    "api/": "/api/",
     "api/users/<int:user_id>": "/api/users/1",
     "api/users/<int:user_id>/orders": "/api/users/1/orders?status=placed",
     "api/orders": "/api/orders?status=placed",
@@ -24,10 +26,12 @@ SAMPLES = {
     "api/schema": "/api/schema",
     "api/docs": "/api/docs",
 }
+# Open to anybody.
+PUBLIC = ["api", "api/", "api/products/<str:sku>", "api/schema", "api/docs"]
 STATUSES = {
     "staff": dict.fromkeys(SAMPLES, 200),
     "owner": dict.fromkeys(SAMPLES, 200) | {"api/orders": 403, "api/sales": 403},
-    "nobody": dict.fromkeys(SAMPLES, 401) | {"api/products/<str:sku>": 200, "api/schema": 200, "api/docs": 200},
+    "nobody": dict.fromkeys(SAMPLES, 401) | dict.fromkeys(PUBLIC, 200),
 }
 
 

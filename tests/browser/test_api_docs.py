@@ -1,6 +1,10 @@
 """The page of the API: all of it is described, and works from there."""
 
+import json
+
 from playwright.sync_api import expect
+
+from tests.browser.conftest import ACCOUNTS
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -24,3 +28,19 @@ def test_public_query_is_tried_out(page):
     answer = query.locator(".live-responses-table .response")
     expect(answer.locator(".response-col_status")).to_contain_text("200")
     expect(answer).to_contain_text('"sku": "P-00001"')
+
+
+def test_prefilled_order_is_placed(page):
+    login = {"email": ACCOUNTS["customer"].email, "password": ACCOUNTS["customer"].password}
+    token = page.request.post("/api/auth/login", data=login).json()["token"]
+    page.goto("/api/docs")
+    page.get_by_role("button", name="Authorize").click()
+    page.locator(".auth-container input").fill(token)
+    page.locator(".auth-container").get_by_role("button", name="Apply credentials").click()
+    page.locator(".auth-container").get_by_role("button", name="Close").click()
+    command = page.locator("#operations-orders-place_order")
+    command.get_by_role("button").first.click()
+    command.get_by_role("button", name="Try it out").click()
+    assert json.loads(command.locator("textarea").input_value()) == {"lines": [{"sku": "P-00001", "quantity": 2}]}
+    command.get_by_role("button", name="Execute").click()
+    expect(command.locator(".live-responses-table .response .response-col_status")).to_contain_text("201")

@@ -21,13 +21,37 @@ def register(client, content, content_type="application/json"):
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/", "/api/nope", "/api/orders/", "/api/orders/x", "/api/nope%0A", "/api/users/1/"]
+    "path", ["/api//", "/api/nope", "/api/orders/", "/api/orders/x", "/api/nope%0A", "/api/users/1/"]
 )
 @pytest.mark.parametrize("method", ["get", "post", "delete"])
 def test_unknown_routes_are_problems(client, path, method, settings):
     settings.DEBUG = True
     response = getattr(client, method)(path)
     assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/"])
+def test_root_of_the_api_names_its_routes(client, path):
+    routes = body(client.get(path))["routes"]
+    assert routes["/api/orders"] == ["GET", "POST"]
+    assert set(body(client.get("/api/schema"))["paths"]) <= set(routes)
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/"])
+def test_root_of_the_api_takes_no_writes(client, path):
+    response = client_of(person("ada")).post(path)
+    assert (response.status_code, response["Content-Type"]) == (405, "application/problem+json")
+
+
+def test_root_of_the_api_refuses_hosts_as_problems_too(store, settings):
+    settings.DEBUG, settings.ALLOWED_HOSTS = False, ["example.com"]
+    assert Client().get("/api")["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(("path", "page"), [("/", "/api/docs"), ("/admin", "/admin/")])
+def test_short_addresses_lead_to_pages(client, path, page):
+    response = client.get(path)
+    assert (response.status_code, response["Location"]) == (302, page)
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "BREW"])
