@@ -39,7 +39,7 @@ class Suspect(Exception):
 
 
 def begin(shards: Sequence[int]) -> int:
-    """How many changes the attempt at these shards may take; that it began is on record until `end`.
+    """How many changes the attempt at these shards may take together; that it began is on record until `end`.
 
     The record need not outlive a crash of PostgreSQL, only that of the projector: so nobody waits for the disk.
     """

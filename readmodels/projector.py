@@ -92,8 +92,15 @@ def _project_or_isolate(store: Store, shards: Sequence[int]) -> tuple[int, bool]
     Returns how many changes were taken, and whether there may be more.
     """
     limit = isolation.begin(shards)
+
+    def alone(change: int) -> None:
+        _project_alone(store, shards, change)
+
     try:
-        if limit > 1:
+        if limit == 1:  # projectors died: one by one, each counted, until the one is found that they died of
+            for change in outbox.due(shards, conf().batch_rows):
+                alone(change)
+        else:
             try:
                 batch = project(store, shards, limit)
                 return len(batch.changes), batch.is_full
@@ -101,11 +108,7 @@ def _project_or_isolate(store: Store, shards: Sequence[int]) -> tuple[int, bool]
                 if isolation.is_transient(error):
                     raise
                 log.warning("batch_split", reason=repr(error))
-        isolation.split(
-            outbox.due(shards, limit),
-            together=lambda changes: project(store, shards, only=changes),
-            alone=lambda change: _project_alone(store, shards, change),
-        )
+            isolation.split(outbox.due(shards, limit), lambda some: project(store, shards, only=some), alone)
         return limit, True
     finally:
         isolation.end(shards)

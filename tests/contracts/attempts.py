@@ -187,7 +187,7 @@ def read_on(own: psycopg.Connection, store: Store) -> Batch:
     known = buckets.read(cursor)
     writes = [write for each in generations.current(cursor) for write in building.writes_for(cursor, each, changes)]
     attempt = Attempt(started_ms, now.version, consistency.header(now), known.markers)
-    return Batch(attempt, now, changes, {}, writes, known.filled, False, None)
+    return Batch(attempt, now, changes, {}, writes, known.filled, [], False, None)
 
 
 def _key(write: object) -> str:
