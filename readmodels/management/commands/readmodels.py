@@ -11,7 +11,7 @@ from django.db import DatabaseError
 from rich.console import Console
 from rich.table import Table
 
-from readmodels import drift, outbox, status
+from readmodels import deadletters, drift, outbox, status
 from readmodels.errors import ReadModelError
 from readmodels.store import Store
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="status | verify")
         for name, text in (
-            ("status", "backlog and lag, and the generation that each read model is served from"),
+            ("status", "backlog, lag and dead letters, and the generation that each read model is served from"),
             ("verify", "compare every document, row, index and measure with a fresh build; writes nothing"),
         ):
             action = actions.add_parser(name, help=text, description=f"{text}. {EPILOG}")
@@ -39,7 +39,11 @@ class Command(BaseCommand):
 
     def status(self, as_json: bool) -> None:
         rows = [asdict(row) for row in status.read_models()]
-        totals = {"backlog_rows": outbox.backlog_rows(), "lag_seconds": round(outbox.lag_seconds(), 3)}
+        totals = {
+            "backlog_rows": outbox.backlog_rows(),
+            "lag_seconds": round(outbox.lag_seconds(), 3),
+            "dead_letters": len(deadletters.listed()),
+        }
         self.show({"read_models": rows, **totals}, rows, as_json)
 
     def verify(self, as_json: bool) -> None:
