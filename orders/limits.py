@@ -14,6 +14,8 @@ MOST_LINES = 500
 MOST_STOCK = 1_000_000_000
 LONGEST_SKU = 64
 LONGEST_NAME = 200
+# A code is part of its product's address.
+ADDRESSABLE = r"^(?!\.{1,2}$)[^/]*$"
 
 
 def checked_lines(lines: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:

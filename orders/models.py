@@ -5,11 +5,13 @@ COPY need not name every column.
 """
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from orders.limits import ADDRESSABLE, LONGEST_NAME, LONGEST_SKU, MOST_PRICE_CENTS, MOST_STOCK
 from orders.status import Status
 
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
@@ -18,11 +20,21 @@ CURRENCY_PATTERN = r"^[A-Z]{3}$"
 class Product(models.Model):
     """Something sold, and how many are on the shelf; `version` goes up by one with each command that changes it."""
 
-    sku = models.CharField(max_length=64, unique=True)
-    name = models.CharField(max_length=200)
-    price_cents = models.BigIntegerField()
-    currency = models.CharField(max_length=3, default="GBP", db_default="GBP")
-    stock = models.IntegerField(default=0, db_default=0)
+    # Validators speak at the field of the admin's form; the constraints below hold for every writer.
+    sku = models.CharField(
+        max_length=LONGEST_SKU, unique=True, validators=[RegexValidator(ADDRESSABLE, "Must hold no slash.")]
+    )
+    name = models.CharField(max_length=LONGEST_NAME)
+    price_cents = models.BigIntegerField(validators=[MinValueValidator(0), MaxValueValidator(MOST_PRICE_CENTS)])
+    currency = models.CharField(
+        max_length=3,
+        default="GBP",
+        db_default="GBP",
+        validators=[RegexValidator(CURRENCY_PATTERN, "Three capital letters, such as GBP.")],
+    )
+    stock = models.IntegerField(
+        default=0, db_default=0, validators=[MinValueValidator(0), MaxValueValidator(MOST_STOCK)]
+    )
     version = models.PositiveIntegerField(default=1, db_default=1, editable=False)
 
     class Meta:
@@ -93,4 +105,4 @@ class OrderLine(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.quantity} x {self.product_id}"
+        return f"{self.quantity} x {self.product.sku}"

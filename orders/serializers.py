@@ -7,11 +7,17 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from orders.limits import LONGEST_NAME, LONGEST_SKU, MOST_LINES, MOST_PER_LINE, MOST_PRICE_CENTS, MOST_STOCK
+from orders.limits import (
+    ADDRESSABLE,
+    LONGEST_NAME,
+    LONGEST_SKU,
+    MOST_LINES,
+    MOST_PER_LINE,
+    MOST_PRICE_CENTS,
+    MOST_STOCK,
+)
 from orders.status import Status
 from users.serializers import LARGEST_ID, StrictBoolean, StrictChange, StrictInput, StrictInteger, StrictText
-
-ADDRESSABLE = r"^(?!\.{1,2}$)[^/]*$"
 
 
 class LineInput(StrictInput):

@@ -3,8 +3,9 @@
 Django's forms and admin classes take their type argument in the stubs only, hence the ignores.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
+import knox.admin  # noqa: F401  # registers what is taken back below
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -14,8 +15,12 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from knox.models import AuthToken
 
+from users.admin_history import note_change
 from users.commands import erase_user
 from users.models import User, normalise_email
+
+# Knox's page would make a token for anybody, and show it. Whoever has to be signed out is deactivated.
+admin.site.unregister(AuthToken)
 
 
 class NormalisedEmail:
@@ -53,12 +58,12 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     form = ChangeUserForm
     add_form = AddUserForm
     ordering = ("-id",)
-    list_display = ("email", "name", "country", "is_active", "is_staff", "version")
+    list_display: tuple[str, ...] = ("email", "name", "country", "is_active", "is_staff", "version")
     list_filter = ("is_active", "is_staff", "country")
     search_fields = ("email", "name", "external_ref")
-    readonly_fields = ("version", "external_ref", "created_at", "last_login")
+    readonly_fields: ClassVar[tuple[str, ...]] = ("version", "external_ref", "created_at", "last_login")
     actions = ("deactivate", "reactivate", "erase")
-    fieldsets = (
+    fieldsets: ClassVar[tuple[Any, ...]] = (
         (None, {"fields": ("email", "password", "name", "country")}),
         ("Permissions", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
         ("Record", {"fields": ("version", "external_ref", "created_at", "last_login")}),
@@ -83,18 +88,33 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     def deactivate(self, request: HttpRequest, users: QuerySet[User]) -> None:
         """The users can't sign in and are signed out everywhere, as by the command `deactivate_user`."""
         AuthToken.objects.filter(user__in=users).delete()
-        changed = users.filter(is_active=True).update(is_active=False, version=F("version") + 1)
-        self.message_user(request, f"{changed} users deactivated.")
+        changed = _set_active(users, False)
+        note_change(request, changed, "Deactivated and signed out.")
+        self.message_user(request, f"{len(changed)} users deactivated.")
 
     @admin.action(description="Reactivate", permissions=["change"])
+    @transaction.atomic
     def reactivate(self, request: HttpRequest, users: QuerySet[User]) -> None:
         """The users can sign in again."""
-        changed = users.filter(is_active=False).update(is_active=True, version=F("version") + 1)
-        self.message_user(request, f"{changed} users reactivated.")
+        changed = _set_active(users, True)
+        note_change(request, changed, "Reactivated.")
+        self.message_user(request, f"{len(changed)} users reactivated.")
 
     @admin.action(description="Erase the person", permissions=["delete"])
     def erase(self, request: HttpRequest, users: QuerySet[User]) -> None:
         """Nothing says who they were any more, by the command `erase_user`; their orders stay."""
-        for user in users:
-            erase_user(user_id=user.pk)
-        self.message_user(request, f"{users.count()} users erased.")
+        # An erased user may not be among the users of the list's filter any more.
+        user_ids = [user.pk for user in users]
+        for user_id in user_ids:
+            with transaction.atomic():
+                note_change(request, [erase_user(user_id=user_id)], "Erased.")
+        self.message_user(request, f"{len(user_ids)} users erased.")
+
+
+def _set_active(users: QuerySet[User], is_active: bool) -> list[User]:
+    """The users whose state this changed, under the next version."""
+    chosen = User.objects.filter(pk__in=[user.pk for user in users]).exclude(is_active=is_active)
+    changed = list(chosen.select_for_update(no_key=True).order_by("pk"))
+    found = User.objects.filter(pk__in=[user.pk for user in changed])
+    found.update(is_active=is_active, version=F("version") + 1)
+    return changed

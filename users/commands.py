@@ -3,8 +3,10 @@
 A command that would change nothing writes nothing. `expected_version` refuses to decide on a state that has passed.
 """
 
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
@@ -67,7 +69,10 @@ def reactivate_user(*, user_id: int, expected_version: int | None = None) -> Use
 
 @transaction.atomic
 def erase_user(*, user_id: int, expected_version: int | None = None) -> User:
-    """Nothing in the row says who it was; their orders stay, as records of money. Raises UserNotFound, StaleVersion."""
+    """Nothing in the row, nor in the admin's history of it, says who it was; their orders stay, as records of money.
+
+    Raises UserNotFound, StaleVersion.
+    """
     user = _locked(user_id, expected_version)
     email = f"erased-{user.pk}@erased{RESERVED_DOMAIN}"
     if user.email == email:
@@ -75,6 +80,7 @@ def erase_user(*, user_id: int, expected_version: int | None = None) -> User:
     AuthToken.objects.filter(user=user).delete()
     user.groups.clear()
     user.user_permissions.clear()
+    _rename_in_admin_history(user, email)
     return change(
         user,
         email=email,
@@ -96,6 +102,12 @@ def _locked(user_id: int, expected_version: int | None) -> User:
         raise UserNotFound(user_id)
     require_version(user, expected_version)
     return user
+
+
+def _rename_in_admin_history(user: User, name: str) -> None:
+    # Each entry carries the name that the row had when it was changed: the e-mail.
+    rows = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(User), object_id=str(user.pk))
+    rows.update(object_repr=name)
 
 
 def _checked_email(email: str) -> str:

@@ -3,6 +3,11 @@
 import os
 
 from celery import Celery
+from kombu.transport.redis import Channel
+
+# Messages carry nothing, so none is put back into the broker when the connection to it breaks. With kombu 5.7 the
+# attempt ended the worker: "'NoneType' object has no attribute 'hostname'", in every other loss of a busy broker.
+Channel.do_restore = False
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 

@@ -53,7 +53,7 @@ def test_recovery_raises_the_epoch_and_loses_nothing(system: System, fault: Call
         with Writers(customers, seed=1) as writers:
             for _ in range(scaled(2, 15)):
                 epoch = models.Clock.objects.get().epoch
-                work_a_while(writers)
+                writers.go_on(50)
                 fault(system)
                 system.assert_heals()
                 assert models.Clock.objects.get().epoch > epoch
@@ -66,7 +66,7 @@ def test_terminated_back_ends_lose_nothing(system: System):
     with Watcher(customers) as watcher:
         with Writers(customers, seed=2) as writers:
             for _ in range(scaled(5, 40)):
-                work_a_while(writers)
+                writers.go_on(50)
                 terminate_back_ends(system)
                 system.assert_heals()
         system.assert_converged(watcher)
@@ -78,7 +78,7 @@ def test_writers_without_synchronous_commit_lose_nothing_in_a_crash(system: Syst
     with asynchronous_commits(), Watcher(customers) as watcher:
         with Writers(customers, seed=3, pause_seconds=0.001) as writers:
             for _ in range(scaled(2, 15)):
-                work_a_while(writers)
+                writers.go_on(50)
                 kill_and_start(system)
                 system.assert_heals()
         system.assert_converged(watcher)
@@ -109,11 +109,6 @@ def test_stalled_postgres_ends_each_write_within_its_limit(system: System):
 
 def failed(system: System) -> int:
     return sum(outcome.error is not None for outcome in system.written())
-
-
-def work_a_while(writers: Writers) -> None:
-    done = writers.done + 50
-    assert child.wait_until(lambda: writers.done >= done, HEAL_SECONDS)
 
 
 @contextmanager

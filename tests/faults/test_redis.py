@@ -34,8 +34,8 @@ def test_killed_redis_comes_back_from_its_file(system: System):
         with Writers(customers, seed=2) as writers:
             for _ in range(scaled(2, 20)):
                 system.servers.read_models.kill()
-                done, refusals = writers.done, watcher.refusals
-                assert child.wait_until(lambda before=done: writers.done > before + 50, HEAL_SECONDS)
+                refusals = watcher.refusals
+                writers.go_on(50)
                 assert child.wait_until(lambda before=refusals: watcher.refusals > before, HEAL_SECONDS)
                 system.servers.read_models.start()
                 system.assert_heals()
@@ -47,7 +47,7 @@ def test_full_redis_acknowledges_nothing(system: System):
     customers = system.add_customers(8)
     with Watcher(customers) as watcher:
         with Writers(customers, seed=3) as writers, full(connection.read_models()):
-            assert child.wait_until(lambda: writers.done > 200, HEAL_SECONDS)
+            writers.go_on(200)
             backlog = outbox.backlog_rows()
             assert backlog > 100
             assert child.wait_until(lambda: outbox.lag_seconds() > 3, HEAL_SECONDS)

@@ -16,6 +16,7 @@ from knox.models import AuthToken
 from orders.commands import pay_order, place_order, restock_product
 from orders.models import Order, OrderLine, Product
 from orders.status import Status
+from project import child
 from users.commands import rename_user
 from users.models import User
 
@@ -104,6 +105,11 @@ class Writers:
     def done(self) -> int:
         """How many writes were answered."""
         return sum(outcome.error is None for outcome in list(self.outcomes))
+
+    def go_on(self, writes: int) -> None:
+        """So many more writes have been answered when this returns."""
+        done = self.done + writes
+        assert child.wait_until(lambda: self.done >= done, 60), "the writers are stuck"
 
     @property
     def answered(self) -> dict[int, int]:

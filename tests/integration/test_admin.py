@@ -1,11 +1,14 @@
 """The admin pages of users, products and orders, through HTTP."""
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from knox.models import AuthToken
 
 from orders.commands import create_product, pay_order, place_order
-from orders.models import Order, Product
+from orders.models import Order, OrderLine, Product
 from users.models import User
 
 PASSWORD = "horse-staple-battery"
@@ -33,9 +36,14 @@ def user_form(user: User, **values: object) -> dict[str, object]:
     return {"email": user.email, "name": user.name, "country": user.country, "is_active": "on", **values}
 
 
-def run_action(client: Client, page: str, action: str, *rows: int) -> None:
-    answer = client.post(f"/admin/{page}/", {"action": action, "_selected_action": rows})
+def run_action(client: Client, page: str, action: str, *rows: int, query: str = "") -> None:
+    answer = client.post(f"/admin/{page}/{query}", {"action": action, "_selected_action": rows})
     assert answer.status_code == 302
+
+
+def messages(client: Client) -> list[str]:
+    """What the next page tells of what was done."""
+    return [str(message) for message in client.get("/admin/").context["messages"]]
 
 
 def test_admin_signs_in_with_email_in_any_case(db):
@@ -151,7 +159,115 @@ def test_order_page_keeps_total_and_status(client, order):
     assert (order.customer_id, order.total_cents, order.status, order.version) == (None, 240, "placed", 2)
 
 
-def test_deleted_order_takes_its_lines_along(client, order):
-    run_answer = client.post(f"/admin/orders/order/{order.pk}/delete/", {"post": "yes"})
-    assert run_answer.status_code == 302
-    assert not Order.objects.exists()
+@pytest.mark.parametrize("state", ["placed", "cancelled"])
+def test_orders_are_not_deleted(client, order, state):
+    Order.objects.update(status=state)
+    assert client.post(f"/admin/orders/order/{order.pk}/delete/", {"post": "yes"}).status_code == 403
+    form = {"action": "delete_selected", "_selected_action": [order.pk], "post": "yes"}
+    client.post("/admin/orders/order/", form)
+    assert OrderLine.objects.filter(order=order).count() == 1
+
+
+def test_product_that_was_sold_is_not_deleted(client, order):
+    unsold = create_product(sku="B", name="Banana", price_cents=20, stock=1)
+    pages = [f"/admin/orders/product/{product.pk}/delete/" for product in (order.lines.get().product, unsold)]
+    assert [client.post(page, {"post": "yes"}).status_code for page in pages] == [403, 302]
+    assert [product.sku for product in Product.objects.all()] == ["A"]
+
+
+def test_moved_orders_are_counted_though_the_filter_shows_them_no_more(client, order, ada):
+    place_order(customer_id=ada.pk, lines=[("A", 1)])
+    chosen = list(Order.objects.values_list("pk", flat=True))
+    run_action(client, "orders/order", "mark_paid", *chosen, query="?status__exact=placed")
+    assert messages(client) == ["2 of 2 orders are paid now."]
+
+
+def test_erased_users_are_counted_though_the_filter_shows_them_no_more(client, ada):
+    run_action(client, "users/user", "erase", ada.pk, query="?is_active__exact=1")
+    assert messages(client) == ["1 users erased."]
+
+
+def test_moved_orders_have_it_in_their_history(client, order):
+    paid = place_order(customer_id=None, lines=[("A", 1)])
+    pay_order(order_id=paid.pk)
+    run_action(client, "orders/order", "mark_shipped", order.pk, paid.pk)
+    assert list(LogEntry.objects.values_list("object_id", "change_message", "user__email")) == [
+        (str(paid.pk), "Marked as shipped.", "root@example.com")
+    ]
+    assert b"Marked as shipped." in client.get(f"/admin/orders/order/{paid.pk}/history/").content
+
+
+def test_users_acted_on_have_it_in_their_history(client, ada):
+    run_action(client, "users/user", "deactivate", ada.pk)
+    run_action(client, "users/user", "deactivate", ada.pk)
+    run_action(client, "users/user", "reactivate", ada.pk)
+    run_action(client, "users/user", "erase", ada.pk)
+    entries = LogEntry.objects.filter(object_id=str(ada.pk)).order_by("pk")
+    assert [entry.change_message for entry in entries] == ["Deactivated and signed out.", "Reactivated.", "Erased."]
+
+
+def test_history_forgets_who_an_erased_person_was(client, ada):
+    client.post(f"/admin/users/user/{ada.pk}/change/", user_form(ada, name="Countess"))
+    run_action(client, "users/user", "deactivate", ada.pk)
+    run_action(client, "users/user", "erase", ada.pk)
+    assert LogEntry.objects.count() == 3
+    assert not LogEntry.objects.filter(object_repr__contains="ada").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("price_cents", -1, "Ensure this value is greater than or equal to 0."),
+        ("price_cents", 10**9, "Ensure this value is less than or equal to 100000000."),
+        ("stock", -1, "Ensure this value is greater than or equal to 0."),
+        ("currency", "gbp", "Three capital letters, such as GBP."),
+        ("sku", "A/B", "Must hold no slash."),
+    ],
+)
+def test_refused_product_says_so_at_the_field(client, name, value, message):
+    form = {"sku": "A", "name": "Apple", "price_cents": 1, "currency": "GBP", "stock": 1, name: value}
+    answer = client.post("/admin/orders/product/add/", form)
+    assert answer.status_code == 200
+    assert dict(answer.context["adminform"].form.errors) == {name: [message]}
+
+
+def test_list_of_orders_shows_totals_and_leads_to_customers(client, order, ada):
+    place_order(customer_id=None, lines=[("A", 1)])
+    page = client.get("/admin/orders/order/").content.decode()
+    assert '<td class="field-total">2.40 GBP</td>' in page
+    assert f'<a href="/admin/users/user/{ada.pk}/change/">ada@example.com</a>' in page
+    assert '<td class="field-customer_link">guest</td>' in page
+    assert "field-version" not in page
+
+
+@pytest.mark.parametrize("page", ["users/user/", "users/user/{user_id}/change/"])
+def test_users_lead_to_their_orders(client, order, ada, page):
+    place_order(customer_id=None, lines=[("A", 1)])
+    link = f"/admin/orders/order/?customer__id__exact={ada.pk}"
+    assert f'<a href="{link}">' in client.get(f"/admin/{page.format(user_id=ada.pk)}").content.decode()
+    assert list(client.get(link).context["cl"].queryset) == [order]
+
+
+def test_lines_of_an_order_name_their_products_in_one_query(client, ada):
+    for sku in "ABC":
+        create_product(sku=sku, name=sku, price_cents=1965, stock=10)
+    orders = [place_order(customer_id=ada.pk, lines=[(sku, 1) for sku in skus]) for skus in ("A", "ABC")]
+    with CaptureQueriesContext(connection) as few:
+        client.get(f"/admin/orders/order/{orders[0].pk}/change/")
+    with CaptureQueriesContext(connection) as many:
+        page = client.get(f"/admin/orders/order/{orders[1].pk}/change/").content.decode()
+    assert len(many) == len(few)
+    assert "1 x C" in page
+    assert "19.65 GBP" in page
+
+
+def test_nobody_mints_tokens(client, ada):
+    AuthToken.objects.create(user=ada)
+    assert client.get("/admin/knox/authtoken/").status_code == 404
+    assert client.post("/admin/knox/authtoken/add/", {"user": ada.pk}).status_code == 404
+
+
+def test_admin_says_whose_it_is(client):
+    page = client.get("/admin/").content.decode()
+    assert "Orders: administration" in page
+    assert "Django" not in page
