@@ -17,7 +17,7 @@ from readmodels.generations import Generation
 from readmodels.outbox import Change
 from readmodels.plan import Dependency, Plan
 from readmodels.positions import SEPARATOR, row_key
-from readmodels.store import DocumentWrite, RowWrite
+from readmodels.values import DocumentWrite, RowWrite
 
 Write = DocumentWrite | RowWrite
 CHUNK = 500  # keys per statement: batches of 100 to 1,000 are equally quick

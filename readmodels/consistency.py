@@ -26,7 +26,7 @@ from readmodels.errors import CannotSay, WrongToken
 from readmodels.generations import Generation
 from readmodels.outbox import Change, Pending
 from readmodels.snapshot import EPOCH_WIDTH, Snapshot, is_visible
-from readmodels.store import VERSION_LENGTH
+from readmodels.values import VERSION_LENGTH
 
 _signer = signing.Signer(salt="readmodels.consistency-token")
 

@@ -13,7 +13,8 @@ from readmodels.generations import Generation
 from readmodels.models import GenerationState
 from readmodels.plan import Plan
 from readmodels.positions import row_key
-from readmodels.store import DocumentWrite, Store
+from readmodels.store import Store
+from readmodels.values import DocumentWrite
 
 
 @dataclass

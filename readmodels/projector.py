@@ -31,7 +31,8 @@ from readmodels.fan_out import Chosen
 from readmodels.generations import Generation
 from readmodels.outbox import Change, Lane
 from readmodels.snapshot import Snapshot
-from readmodels.store import Attempt, Store, bucket_of
+from readmodels.store import Store
+from readmodels.values import Attempt, bucket_of
 
 log = structlog.get_logger()
 

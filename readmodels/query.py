@@ -17,7 +17,8 @@ from readmodels.consistency import Progress, Token
 from readmodels.declare import Collection, Document, ReadModel
 from readmodels.errors import NotProjected, NotYet, StoreLost, WrongCursor
 from readmodels.fingerprint import fingerprint
-from readmodels.store import Store, StoredPage
+from readmodels.store import Store
+from readmodels.values import StoredPage
 
 Key = str | int | date
 T = TypeVar("T")

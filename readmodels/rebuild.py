@@ -26,7 +26,8 @@ from readmodels.conf import conf
 from readmodels.generations import Generation
 from readmodels.models import GenerationState
 from readmodels.outbox import Change
-from readmodels.store import Attempt, Store, bucket_of
+from readmodels.store import Store
+from readmodels.values import Attempt, bucket_of
 
 log = structlog.get_logger()
 

@@ -8,21 +8,31 @@ lost meanwhile.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, cast
 
-import msgpack
 import redis
 
 from readmodels import connection, keys
 from readmodels.conf import conf
 from readmodels.errors import AttemptTooOld, EpochMoved, StoreLost, StoreUnavailable, WriteRefused
+from readmodels.values import (
+    Attempt,
+    Call,
+    DocumentWrite,
+    RowWrite,
+    StoredPage,
+    as_row,
+    as_stored,
+    page_call,
+    put_documents_calls,
+    put_rows_calls,
+    stored_page,
+)
 
 SCRIPTS = Path(__file__).parent / "scripts"
-VERSION_LENGTH = 26
 # Answers that say something of the server and nothing of the value.
 UNAVAILABLE = (
     "OOM",
@@ -39,52 +49,6 @@ UNAVAILABLE = (
     "WRONGPASS",
     "max number of clients",
 )
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What all writes of one snapshot share: when the attempt began (Redis's clock), and the version it writes."""
-
-    started_ms: int
-    version: str
-    header: bytes
-    markers: Sequence[str]
-
-
-@dataclass(frozen=True)
-class DocumentWrite:
-    """A document as built; body None: it is gone."""
-
-    read_model: str
-    generation: int
-    key: str
-    body: str | None
-
-
-@dataclass(frozen=True)
-class RowWrite:
-    """A row of a partition as built; body None: it is not (or no longer) in this partition.
-
-    `members` are its index entries, `shares` its contributions by measure, integers as text.
-    """
-
-    read_model: str
-    generation: int
-    partition: str
-    row_id: str
-    body: str | None = None
-    members: tuple[str, ...] = ()
-    shares: tuple[tuple[str, int], ...] = ()
-
-
-@dataclass(frozen=True)
-class StoredPage:
-    """What one page of a partition holds, as stored."""
-
-    progress: bytes | None
-    members: list[bytes]
-    bodies: list[bytes]
-    measures: dict[str, int]
 
 
 class Store:
@@ -105,10 +69,10 @@ class Store:
         """Every write is stored, or a newer one is. Raises StoreLost, AttemptTooOld or EpochMoved if one is refused."""
         documents = [write for write in writes if isinstance(write, DocumentWrite)]
         rows = [write for write in writes if isinstance(write, RowWrite)]
-        calls = [_put_documents(attempt, bucket, group) for bucket, group in _by_bucket(documents).items()]
+        calls = put_documents_calls(attempt, documents)
         # A move puts first, then takes off: a row is for a moment in two partitions, never in none.
-        calls += _put_rows(attempt, [row for row in rows if row.body is not None])
-        calls += _put_rows(attempt, [row for row in rows if row.body is None])
+        calls += put_rows_calls(attempt, [row for row in rows if row.body is not None])
+        calls += put_rows_calls(attempt, [row for row in rows if row.body is None])
         for answer in self._run(calls):
             _require_ok(answer)
 
@@ -144,13 +108,13 @@ class Store:
         self, read_model: str, generation: int, partition: str, low: str, high: str, *, is_descending: bool, rows: int
     ) -> StoredPage:
         """One page between two bounds of the index (as ZRANGEBYLEX takes them), with the partition's measures."""
-        [page] = self._run([_page(read_model, generation, partition, low, high, is_descending, rows)])
-        return _stored_page(page)
+        [page] = self._run([page_call(read_model, generation, partition, low, high, is_descending, rows)])
+        return stored_page(page)
 
     def measures(self, read_model: str, generation: int, partitions: Sequence[str]) -> list[StoredPage]:
         """The measures of several partitions, without rows, in one round trip."""
-        calls = [_page(read_model, generation, partition, "-", "+", False, 0) for partition in partitions]
-        return [_stored_page(page) for page in self._run(calls)]
+        calls = [page_call(read_model, generation, partition, "-", "+", False, 0) for partition in partitions]
+        return [stored_page(page) for page in self._run(calls)]
 
     def progress(self, bucket: int = 0) -> bytes | None:
         """The progress kept in a bucket; each sweep writes all of them."""
@@ -242,7 +206,7 @@ class Store:
                 else:
                     at = keys.partition(write.read_model, write.generation, write.partition)
                     pipeline.hget(at.rows, write.row_id)
-            return [value and _as_stored(write, value) for write, value in zip(writes, pipeline.execute(), strict=True)]
+            return [value and as_stored(write, value) for write, value in zip(writes, pipeline.execute(), strict=True)]
 
     def everything(self, read_model: str, generation: int, *, is_document: bool) -> Iterator[DocumentWrite | RowWrite]:
         """Every document, or every row, that is served of a generation."""
@@ -269,7 +233,7 @@ class Store:
             pipeline.zrange(at.index, 0, -1)
             pipeline.hgetall(at.measures)
             rows, index, measures = pipeline.execute()
-        found = [_as_row(RowWrite(read_model, generation, key, row_id.decode()), row) for row_id, row in rows.items()]
+        found = [as_row(RowWrite(read_model, generation, key, row_id.decode()), row) for row_id, row in rows.items()]
         return (
             [row for row in found if row.body is not None],
             {member.decode() for member in index},
@@ -314,7 +278,7 @@ class Store:
                     pipeline.execute()
             pipeline.execute()
 
-    def _run(self, calls: Sequence[tuple[str, Sequence[str], Sequence[Any]]]) -> list[Any]:
+    def _run(self, calls: Sequence[Call]) -> list[Any]:
         """Run scripts, each on keys of one slot, in one round trip; load them where Redis has not seen them."""
         if not calls:
             return []
@@ -326,7 +290,7 @@ class Store:
                     self._client.script_load(_script(name)[0])
                 return self._pipeline(calls)
 
-    def _pipeline(self, calls: Sequence[tuple[str, Sequence[str], Sequence[Any]]]) -> list[Any]:
+    def _pipeline(self, calls: Sequence[Call]) -> list[Any]:
         pipeline = self._client.pipeline(transaction=False)
         for name, script_keys, arguments in calls:
             pipeline.evalsha(_script(name)[1], len(script_keys), *script_keys, *arguments)
@@ -360,81 +324,3 @@ def _require_ok(answer: bytes) -> None:
         raise AttemptTooOld(f"the attempt took longer than {conf().attempt_seconds} s")
     if answer == b"doubt":
         raise EpochMoved("the store holds a higher epoch")
-
-
-def bucket_of(write: DocumentWrite | RowWrite) -> int:
-    """The bucket that a write goes to."""
-    return keys.bucket_of(write.read_model, write.key if isinstance(write, DocumentWrite) else write.partition)
-
-
-def _by_bucket(documents: Iterable[DocumentWrite]) -> dict[int, list[DocumentWrite]]:
-    groups: dict[int, list[DocumentWrite]] = defaultdict(list)
-    for document in documents:
-        groups[bucket_of(document)].append(document)
-    return groups
-
-
-def _limits(attempt: Attempt, bucket: int) -> list[Any]:
-    limit_ms, tombstone_ms = conf().attempt_seconds * 1000, conf().tombstone_seconds * 1000
-    return [attempt.markers[bucket], attempt.started_ms, limit_ms, tombstone_ms, attempt.version]
-
-
-def _put_documents(
-    attempt: Attempt, bucket: int, documents: Sequence[DocumentWrite]
-) -> tuple[str, list[str], list[Any]]:
-    names = [keys.document(document.read_model, document.generation, document.key) for document in documents]
-    bodies = [document.body or "" for document in documents]
-    return "put_documents", [keys.marker(bucket), *names], [*_limits(attempt, bucket), attempt.header, *bodies]
-
-
-def _put_rows(attempt: Attempt, rows: Iterable[RowWrite]) -> list[tuple[str, list[str], list[Any]]]:
-    groups: dict[tuple[str, int, str], list[RowWrite]] = defaultdict(list)
-    for row in rows:
-        groups[(row.read_model, row.generation, row.partition)].append(row)
-    calls: list[tuple[str, list[str], list[Any]]] = []
-    for name, group in groups.items():
-        at = keys.partition(*name)
-        arguments = [argument for row in group for argument in _row_arguments(row)]
-        names = [keys.marker(at.bucket), at.rows, at.index, at.measures, at.tombstones]
-        calls.append(("put_rows", names, [*_limits(attempt, at.bucket), *arguments]))
-    return calls
-
-
-def _row_arguments(row: RowWrite) -> list[Any]:
-    shares = [part for share in row.shares for part in share]
-    return [row.row_id, row.body or "", len(row.members), *row.members, len(row.shares), *shares]
-
-
-def _page(
-    read_model: str, generation: int, partition: str, low: str, high: str, is_descending: bool, rows: int
-) -> tuple[str, list[str], list[Any]]:
-    at = keys.partition(read_model, generation, partition)
-    names = [keys.marker(at.bucket), keys.progress(at.bucket), at.rows, at.index, at.measures]
-    return "page", names, [low, high, "desc" if is_descending else "asc", rows]
-
-
-def _stored_page(answer: Sequence[Any]) -> StoredPage:
-    _, progress, members, rows, measures = answer
-    pairs = zip(measures[::2], measures[1::2], strict=True)
-    bodies = [_split_row(row)[1] for row in rows]
-    return StoredPage(progress, members, bodies, {name.decode(): int(total) for name, total in pairs})
-
-
-def _split_row(row: bytes) -> tuple[bytes, bytes]:
-    """(entry, body) of a stored row, as put_rows.lua writes it."""
-    end = 6 + int(row[:6])
-    return row[6:end], row[end:]
-
-
-def _as_stored(write: DocumentWrite | RowWrite, value: bytes) -> DocumentWrite | RowWrite:
-    if isinstance(write, RowWrite):
-        return _as_row(write, value)
-    body = value.partition(b"\n")[2]
-    return replace(write, body=body.decode() or None)
-
-
-def _as_row(row: RowWrite, value: bytes) -> RowWrite:
-    entry, body = _split_row(value)
-    _, members, shares = msgpack.unpackb(entry)
-    pairs = tuple((name, int(share)) for name, share in zip(shares[::2], shares[1::2], strict=True))
-    return replace(row, body=body.decode() or None, members=tuple(members), shares=pairs)

@@ -13,7 +13,8 @@ from psycopg.types.string import TextLoader
 
 from readmodels import buckets, building, consistency, generations, keys, outbox, projector, snapshot
 from readmodels.projector import Batch
-from readmodels.store import Attempt, DocumentWrite, Store
+from readmodels.store import Store
+from readmodels.values import Attempt, DocumentWrite
 
 ALL = range(outbox.SHARDS)
 

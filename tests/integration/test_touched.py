@@ -13,7 +13,7 @@ from knox.models import AuthToken
 
 from orders.models import Order, OrderLine, Product
 from readmodels import outbox, projector, testing
-from readmodels.store import DocumentWrite
+from readmodels.values import DocumentWrite
 from tests.rows import add_line, add_order, add_product, add_user
 from users.models import User
 

@@ -1,0 +1,148 @@
+"""The values that the store writes and reads: documents and rows, and how they are laid out in Redis.
+
+A document is one line (version, time, snapshot) and its body. A row is the length of its entry (6 digits), the entry
+(msgpack: version, index members, shares of measures) and its body; put_rows.lua writes it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgpack
+
+from readmodels import keys
+from readmodels.conf import conf
+
+VERSION_LENGTH = 26
+
+# A script's name, keys and arguments.
+Call = tuple[str, Sequence[str], Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What all writes of one snapshot share: when the attempt began (Redis's clock), and the version it writes."""
+
+    started_ms: int
+    version: str
+    header: bytes
+    markers: Sequence[str]
+
+
+@dataclass(frozen=True)
+class DocumentWrite:
+    """A document as built; body None: it is gone."""
+
+    read_model: str
+    generation: int
+    key: str
+    body: str | None
+
+
+@dataclass(frozen=True)
+class RowWrite:
+    """A row of a partition as built; body None: it is not (or no longer) in this partition.
+
+    `members` are its index entries, `shares` its contributions by measure, integers as text.
+    """
+
+    read_model: str
+    generation: int
+    partition: str
+    row_id: str
+    body: str | None = None
+    members: tuple[str, ...] = ()
+    shares: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class StoredPage:
+    """What one page of a partition holds, as stored."""
+
+    progress: bytes | None
+    members: list[bytes]
+    bodies: list[bytes]
+    measures: dict[str, int]
+
+
+def bucket_of(write: DocumentWrite | RowWrite) -> int:
+    """The bucket that a write goes to."""
+    return keys.bucket_of(write.read_model, write.key if isinstance(write, DocumentWrite) else write.partition)
+
+
+def put_documents_calls(attempt: Attempt, documents: Iterable[DocumentWrite]) -> list[Call]:
+    """The calls that put the documents, one for each bucket."""
+    groups: dict[int, list[DocumentWrite]] = defaultdict(list)
+    for document in documents:
+        groups[bucket_of(document)].append(document)
+    calls: list[Call] = []
+    for bucket, group in groups.items():
+        names = [keys.document(document.read_model, document.generation, document.key) for document in group]
+        bodies = [document.body or "" for document in group]
+        arguments = [*_limits(attempt, bucket), attempt.header, *bodies]
+        calls.append(("put_documents", [keys.marker(bucket), *names], arguments))
+    return calls
+
+
+def put_rows_calls(attempt: Attempt, rows: Iterable[RowWrite]) -> list[Call]:
+    """The calls that put the rows, one for each partition."""
+    groups: dict[tuple[str, int, str], list[RowWrite]] = defaultdict(list)
+    for row in rows:
+        groups[(row.read_model, row.generation, row.partition)].append(row)
+    calls: list[Call] = []
+    for name, group in groups.items():
+        at = keys.partition(*name)
+        arguments = [argument for row in group for argument in _row_arguments(row)]
+        names = [keys.marker(at.bucket), at.rows, at.index, at.measures, at.tombstones]
+        calls.append(("put_rows", names, [*_limits(attempt, at.bucket), *arguments]))
+    return calls
+
+
+def _limits(attempt: Attempt, bucket: int) -> list[Any]:
+    limit_ms, tombstone_ms = conf().attempt_seconds * 1000, conf().tombstone_seconds * 1000
+    return [attempt.markers[bucket], attempt.started_ms, limit_ms, tombstone_ms, attempt.version]
+
+
+def _row_arguments(row: RowWrite) -> list[Any]:
+    shares = [part for share in row.shares for part in share]
+    return [row.row_id, row.body or "", len(row.members), *row.members, len(row.shares), *shares]
+
+
+def page_call(
+    read_model: str, generation: int, partition: str, low: str, high: str, is_descending: bool, rows: int
+) -> Call:
+    """The call that reads a page between two bounds of the index."""
+    at = keys.partition(read_model, generation, partition)
+    names = [keys.marker(at.bucket), keys.progress(at.bucket), at.rows, at.index, at.measures]
+    return "page", names, [low, high, "desc" if is_descending else "asc", rows]
+
+
+def stored_page(answer: Sequence[Any]) -> StoredPage:
+    """What such a call answered."""
+    _, progress, members, rows, measures = answer
+    pairs = zip(measures[::2], measures[1::2], strict=True)
+    bodies = [_split_row(row)[1] for row in rows]
+    return StoredPage(progress, members, bodies, {name.decode(): int(total) for name, total in pairs})
+
+
+def _split_row(row: bytes) -> tuple[bytes, bytes]:
+    """(entry, body) of a stored row, as put_rows.lua writes it."""
+    end = 6 + int(row[:6])
+    return row[6:end], row[end:]
+
+
+def as_stored(write: DocumentWrite | RowWrite, value: bytes) -> DocumentWrite | RowWrite:
+    """What is stored in the place of a write, in the same terms; body None: a tombstone."""
+    if isinstance(write, RowWrite):
+        return as_row(write, value)
+    body = value.partition(b"\n")[2]
+    return replace(write, body=body.decode() or None)
+
+
+def as_row(row: RowWrite, value: bytes) -> RowWrite:
+    """The same for a row."""
+    entry, body = _split_row(value)
+    _, members, shares = msgpack.unpackb(entry)
+    pairs = tuple((name, int(share)) for name, share in zip(shares[::2], shares[1::2], strict=True))
+    return replace(row, body=body.decode() or None, members=tuple(members), shares=pairs)
