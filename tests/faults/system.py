@@ -46,6 +46,8 @@ class System:
     store: Store
     folder: Path
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    # From the end of one test that found no fault to the beginning of the next.
+    is_sound: bool = False
 
     # Its parts
 
@@ -127,11 +129,10 @@ class System:
                 add_product(stock=1_000_000)
             self.start_worker()
             self.start_beat()
+        self.is_sound = False
 
     def _is_well(self) -> bool:
-        if not {"worker", "beat"} <= self.processes.keys() or not self.is_settled_within(HEAL_SECONDS):
-            return False
-        return child.wait_until(self.is_quick, HEAL_SECONDS)
+        return self.is_sound and self.is_settled_within(HEAL_SECONDS) and child.wait_until(self.is_quick, HEAL_SECONDS)
 
     def add_customers(self, count: int) -> list[int]:
         """New users with an order each, projected; returns their ids."""
@@ -173,6 +174,7 @@ class System:
         testing.assert_law(self.store)
         assert not watcher.wrong, watcher.wrong[:5]
         assert watcher.answers, "the watcher saw nothing"
+        self.is_sound = True
 
     def _tails(self) -> str:
         return "\n".join(f"--- {name}\n{child.tail(self._log(name), 30)}" for name in ("worker", "beat"))
