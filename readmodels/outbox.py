@@ -154,8 +154,11 @@ BULK_GROUPS = f"""
 
 
 def horizon(cursor: CursorWrapper) -> tuple[int, datetime]:
-    """(lowest transaction id, oldest time) of all pending changes, of which there must be one."""
-    cursor.execute("SELECT least(min(xid), min(writers[1])), min(at) FROM readmodels_change")
+    """(lowest transaction id, oldest time) of all that is pending or parked, of which there must be something."""
+    cursor.execute(
+        "SELECT min(xid), min(at) FROM (SELECT least(xid, writers[1]) AS xid, at FROM readmodels_change"
+        " UNION ALL SELECT writers[1], parked_at FROM readmodels_dead_letter) unfinished"
+    )
     xid, at = cursor.fetchone()
     return int(xid), at
 

@@ -99,7 +99,8 @@ def _project_or_isolate(store: Store, shards: Sequence[int]) -> tuple[int, bool]
 
     try:
         if limit == 1:  # projectors died: one by one, each counted, until the one is found that they died of
-            for change in outbox.due(shards, conf().batch_rows):
+            # It is among those that the last one took; going through a whole batch like this takes seconds.
+            for change in outbox.due(shards, isolation.AFTER_ONE_DEATH):
                 alone(change)
         else:
             try:

@@ -183,3 +183,17 @@ def is_killed(work):
         work()
         os._exit(0)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def test_parked_write_stays_unanswered_behind_a_long_backlog(impatient, configured):
+    customer = add_user()
+    testing.drain(impatient)
+    with consistency.recorded() as mine:
+        add_order(customer, total_cents=POISON_CENTS, status="paid")
+    settle(impatient)
+    configured(pending_changes=1)
+    for _ in range(3):
+        add_user()
+    sweeping.publish_progress(impatient)
+    with pytest.raises(NotYet):
+        Reader(impatient).page(CustomerOrders, customer.pk, token=mine.token, wait_seconds=0.05)
