@@ -14,7 +14,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from project import child, env, site
 from project.embedded import Servers
 from readmodels import connection as redis_connection
-from readmodels import outbox, rebuild, testing
+from readmodels import deadletters, outbox, rebuild, testing
 from readmodels.errors import ReadModelError
 from readmodels.query import Reader
 from readmodels.store import Store
@@ -172,6 +172,7 @@ class System:
         assert self.is_quick(), f"a write took more than {LAG_SECONDS} s\n{self._tails()}"
         assert self.is_settled_within(HEAL_SECONDS)
         testing.assert_law(self.store)
+        assert not deadletters.listed(), "a sound document was parked"
         assert not watcher.wrong, watcher.wrong[:5]
         assert watcher.answers, "the watcher saw nothing"
         self.is_sound = True

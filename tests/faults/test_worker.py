@@ -71,15 +71,22 @@ def test_worker_stopped_for_longer_than_its_lease_changes_nothing(
         with Writers(customers, seed=4):
             limit = {"READMODELS_ATTEMPT_SECONDS": str(attempt_seconds)}
             system.start_worker("stopped", 1, READMODELS_FAULT=f"{point}:stop", **limit)
-            assert child.wait_until(lambda: is_stopped(system), HEAL_SECONDS)
-            assert system.is_quick()
-            stopped_ms = system.store.now_ms()
-            assert child.wait_until(lambda: system.store.now_ms() > stopped_ms + 3000, HEAL_SECONDS)
-            [process] = system.pool("stopped")
-            process.resume()
-            assert child.wait_until(lambda: outcome in system.log("stopped"), HEAL_SECONDS)
+            # What it had in hand when it was stopped may have been nothing; then it stops again with something.
+            assert any(ends_with(outcome, system) for _ in range(5)), system.log("stopped")
         system.kill("stopped")
         system.assert_converged(watcher)
+
+
+def ends_with(outcome: str, system: System) -> bool:
+    """Whether the stopped worker, continued when the others have long overtaken it, comes to this."""
+    assert child.wait_until(lambda: is_stopped(system), HEAL_SECONDS)
+    assert system.is_quick()
+    stopped_ms = system.store.now_ms()
+    assert child.wait_until(lambda: system.store.now_ms() > stopped_ms + 3000, HEAL_SECONDS)
+    [process] = system.pool("stopped")
+    process.resume()
+    assert child.wait_until(lambda: outcome in system.log("stopped") or is_stopped(system), HEAL_SECONDS)
+    return outcome in system.log("stopped")
 
 
 def is_stopped(system: System) -> bool:
