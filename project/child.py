@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 POLL_SECONDS = 0.02
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PR_SET_PDEATHSIG = 1
 # Looked up here because between fork and exec no lock may be taken. Elsewhere than on Linux a child may be left over
 # when its parent is killed with -9; the next start ends it.
@@ -20,6 +21,16 @@ _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 class CannotStart(Exception):
     """Something has to be done by the user first; the text says what, for one look at the terminal."""
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Signals to stop wait until the block's end: a child that was started and not yet noted would be left behind."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def spawn(
@@ -39,6 +50,7 @@ def spawn(
     parent_id = os.getpid()
 
     def die_with_parent() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         # Runs after the change of user, which clears the setting.
         if _prctl:
             _prctl(PR_SET_PDEATHSIG, stop_signal)
@@ -75,13 +87,16 @@ def run(
     folder: Path | None = None,
 ) -> int:
     """The exit code of a command that has ended, by itself or killed after the limit."""
-    process = spawn(command, log=log, environ=environ, account=account, folder=folder)
+    process: subprocess.Popen[bytes] | None = None
     try:
+        with uninterrupted():
+            process = spawn(command, log=log, environ=environ, account=account, folder=folder)
         with suppress(subprocess.TimeoutExpired):
             return process.wait(limit_seconds)
         return -signal.SIGKILL
     finally:
-        kill(process)
+        if process is not None:
+            kill(process)
 
 
 def stop(

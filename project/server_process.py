@@ -89,7 +89,8 @@ class Server:
         raise NotImplementedError
 
     def _try_start(self, deadline: float) -> bool:
-        self.process = self.spawn()
+        with child.uninterrupted():
+            self.process = self.spawn()
         child.wait_until(lambda: not self.is_running or self.is_ready(), deadline - time.monotonic())
         return self.is_running and self.is_ready()
 

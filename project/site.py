@@ -66,7 +66,8 @@ class Site:
     def start(self, name: str, command: list[str]) -> None:
         """The part has been started."""
         log = self.logs / f"{name}.log"
-        self.children[name] = child.spawn(command, log=log, environ=self.environ, folder=env.ROOT)
+        with child.uninterrupted():
+            self.children[name] = child.spawn(command, log=log, environ=self.environ, folder=env.ROOT)
 
     def stop(self) -> None:
         """All parts on top of the servers have ended, the last started first."""
@@ -75,16 +76,19 @@ class Site:
     def manage(self, name: str, *words: str, limit_seconds: float, has_log: bool = True) -> None:
         """A management command has done its work; raises ChildEnded if it, or a part of the site, failed."""
         log = self.logs / f"{name}.log" if has_log else None
-        process = child.spawn([*MANAGE, name, *words], log=log, environ=self.environ, folder=env.ROOT)
+        process: subprocess.Popen[bytes] | None = None
 
         def is_over() -> bool:
             self.check()
-            return process.poll() is not None
+            return process is not None and process.poll() is not None
 
         try:
+            with child.uninterrupted():
+                process = child.spawn([*MANAGE, name, *words], log=log, environ=self.environ, folder=env.ROOT)
             child.wait_until(is_over, limit_seconds)
         finally:
-            child.stop([process], STOP_SECONDS)
+            if process is not None:
+                child.stop([process], STOP_SECONDS)
         if process.returncode != 0:
             raise ChildEnded(f"manage.py {name} {_outcome(process.returncode)}.\n{self._log_tail(name)}".rstrip())
 

@@ -20,7 +20,6 @@ from project.site import Site, api_command, beat_command, worker_command
 MIGRATE_SECONDS = 300
 DEMO_DATA_SECONDS = 900
 API_SECONDS = 60
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Say = Callable[[str], None]
 
@@ -55,7 +54,7 @@ def running(
             yield site
         finally:
             # From here on all ends within bounds; a second Ctrl-C must not leave half of it behind.
-            for number in STOP_SIGNALS:
+            for number in child.STOP_SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
 
 
@@ -87,7 +86,7 @@ def _interrupt_on_signals(stack: ExitStack) -> None:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    for number in STOP_SIGNALS:
+    for number in child.STOP_SIGNALS:
         stack.callback(signal.signal, number, signal.signal(number, interrupt))
 
 
