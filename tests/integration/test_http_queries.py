@@ -15,8 +15,6 @@ from tests.api import body, client_of, fields, person
 from tests.rows import add_line, add_order, add_product
 from tests.unreachable import no_redis
 
-NEVER = {"Consistency-Token": str(Token(1, 2**40)), "Prefer": "wait=0"}
-
 
 @pytest.fixture
 def people(store):
@@ -192,8 +190,9 @@ def test_what_can_not_exist_is_not_found(shop, url):
 
 
 @pytest.mark.parametrize("url", ["/api/orders/1", "/api/users/1/orders", "/api/orders/999"])
-def test_write_that_is_not_there_yet_is_said_so(shop, url):
-    response = shop["ada"].get(url, headers=NEVER)
+def test_write_that_is_not_there_yet_is_said_so(shop, store, url):
+    never = Token(store.epoch(), 2**40)
+    response = shop["ada"].get(url, headers={"Consistency-Token": str(never), "Prefer": "wait=0"})
     assert (response.status_code, response["Retry-After"], body(response)["code"]) == (503, "1", "not_yet")
 
 
