@@ -91,12 +91,15 @@ def split(changes: Sequence[int], together: Callable[[Sequence[int]], object], a
 
 
 def count_attempt(change: int) -> int:
-    """One more attempt at the change is on record, and the next one has to wait; returns how many there were."""
+    """One more attempt at the change is on record, and the next one has to wait; returns how many there were.
+
+    0: it is gone, or its time has not come. So projectors that overlap never count against it together.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE readmodels_change SET attempts = attempts + 1,"
             " not_before = clock_timestamp() + make_interval(secs => %s * 2 ^ attempts)"
-            " WHERE id = %s RETURNING attempts",
+            " WHERE id = %s AND (not_before IS NULL OR not_before <= clock_timestamp()) RETURNING attempts",
             [FIRST_DELAY_SECONDS, change],
         )
         row = cursor.fetchone()

@@ -119,6 +119,8 @@ def _project_or_isolate(store: Store, shards: Sequence[int]) -> tuple[int, bool]
 def _project_alone(store: Store, shards: Sequence[int], id: int) -> None:
     """The change is projected as far as it can be; what fails of it waits for its next attempt, or is parked."""
     attempts = isolation.count_attempt(id)
+    if not attempts:
+        return
     with snapshot.reading() as (cursor, now):
         found = outbox.visible(cursor, shards, 1, [id])
         current = generations.current(cursor)
