@@ -37,7 +37,7 @@ MEANINGS = {
     "412": "The row has changed since the version in If-Match.",
     "413": "The body is too large.",
     "415": "Bodies are JSON.",
-    "503": "Not now: the write that the token names is not there yet, or a server does not answer. Try again.",
+    "503": "Not now: what a token or max-stale asks for is not there yet, or a server does not answer. Try again.",
 }
 HEADERS = {"401": "WWW-Authenticate", "503": "Retry-After"}
 

@@ -18,7 +18,17 @@ from rest_framework import exceptions
 
 from project.strict_json import TooLarge
 from readmodels import http
-from readmodels.errors import CannotSay, NotProjected, NotYet, ReadModelError, StoreUnavailable, WrongCursor, WrongToken
+from readmodels.errors import (
+    CannotSay,
+    NotBuilt,
+    NotProjected,
+    NotYet,
+    ReadModelError,
+    StoreUnavailable,
+    TooStale,
+    WrongCursor,
+    WrongToken,
+)
 from users.errors import Kind, Refused
 
 log = structlog.get_logger()
@@ -111,8 +121,14 @@ def _of_read_model(error: ReadModelError) -> Problem | None:
         return _wrong("cursor", "wrong_cursor", "Not a cursor of this list with these filters.")
     if isinstance(error, CannotSay):
         return _retry_later("cannot_say", "The database was replaced since the write that the token names.")
+    if isinstance(error, TooStale):
+        return _retry_later("too_stale", "The answer does not yet show all that max-stale asks for.")
     if isinstance(error, NotYet):
         return _retry_later("not_yet", "The write is not in the answer yet.")
+    if isinstance(error, NotBuilt):
+        return _retry_later(
+            "not_built", "What is asked for may exist, but could not be built; somebody has to mend it."
+        )
     if isinstance(error, StoreUnavailable | NotProjected):
         return _retry_later("read_models_unavailable", "The read models can't be read now.")
     return _retry_later("try_again", "It could not be done now.") if error.is_transient else None

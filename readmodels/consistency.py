@@ -7,10 +7,11 @@ other transaction's work.
 """
 
 import json
+import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -89,25 +90,64 @@ class Stamp:
     at: datetime
     snapshot: str
 
+    @property
+    def epoch(self) -> int:
+        """The epoch of its version."""
+        return int(self.version[:EPOCH_WIDTH])
+
     def includes(self, token: Token) -> bool:
         """Whether what was built in this snapshot shows the token's write."""
-        return int(self.version[:EPOCH_WIDTH]) >= token.epoch and is_visible(token.xid, self.snapshot)
+        return self.epoch >= token.epoch and is_visible(token.xid, self.snapshot)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What the read models have applied. Pending transactions and their oldest change's time, by read model."""
+    """What the read models have applied. Pending transactions and their oldest change's time, by read model.
+
+    `doubtful` read models are being mended and may not be read. `parked` has the root keys of a read model's dead
+    letters, None where they are too many to name. `built` below is the stamp of the document in question, if any.
+    """
 
     stamp: Stamp
     timeline_epoch: int
     pending: dict[str, list[int]]
     oldest: dict[str, float]
+    doubtful: frozenset[str] = frozenset()
+    parked: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
 
-    def includes(self, token: Token, read_model: str) -> bool:
-        """Whether the read model has applied the token's write; raises CannotSay for one of another timeline."""
+    def includes(self, token: Token, read_model: str, built: Stamp | None = None) -> bool:
+        """Whether the token's write is in the document, or applied to all of the read model.
+
+        Raises CannotSay for a token of another timeline: its id may name another transaction in this one.
+        """
         if token.epoch < self.timeline_epoch:
             raise CannotSay("the database was replaced since the write")
+        if built is not None and built.includes(token):
+            return True
         return self.stamp.includes(token) and token.xid not in self.pending.get(read_model, ())
+
+    def shown_until(self, read_model: str, built: Stamp | None = None) -> float:
+        """The time (seconds since 1970, PostgreSQL's clock) such that everything committed before it is shown.
+
+        A snapshot is taken after its `at` is read, so it shows whatever had committed by then. Of the read model that
+        holds but for what is not applied, and the oldest change of that was made, hence committed, at `oldest` or
+        later. A document shows all that its own snapshot shows, whatever else of the read model is pending; one built
+        on another timeline says nothing of this one.
+        """
+        applied = min(self.stamp.at.timestamp(), self.oldest.get(read_model, math.inf))
+        if built is None or built.epoch < self.timeline_epoch:
+            return applied
+        return max(applied, built.at.timestamp())
+
+    def is_parked(self, read_model: str, key: str | None, built: Stamp | None = None) -> bool:
+        """Whether a dead letter keeps back the newest state of this root row; key None: of any row.
+
+        A document as new as this, or newer, was built with all that could be parked here.
+        """
+        if read_model not in self.parked or (built is not None and built.version >= self.stamp.version):
+            return False
+        keys = self.parked[read_model]
+        return keys is None or (key in keys if key is not None else bool(keys))
 
     def lag_seconds(self, read_model: str) -> float:
         """The age, when this was written, of the read model's oldest unapplied change."""
@@ -164,7 +204,9 @@ def parse_progress(stored: bytes) -> Progress:
     data: dict[str, Any] = json.loads(stored[VERSION_LENGTH:])
     at = datetime.fromtimestamp(data["at"], UTC)
     stamp = Stamp(stored[:VERSION_LENGTH].decode(), at, data["snapshot"])
-    return Progress(stamp, data["timeline_epoch"], data["pending"], data["oldest"])
+    doubtful = frozenset(data.get("doubtful", ()))
+    parked = {name: None if keys is None else frozenset(keys) for name, keys in data.get("parked", {}).items()}
+    return Progress(stamp, data["timeline_epoch"], data["pending"], data["oldest"], doubtful, parked)
 
 
 def _concerned(row: Pending, generations: Sequence[Generation]) -> set[str]:

@@ -41,12 +41,20 @@ class NotProjected(StoreUnavailable):
     """No generation of this read model has been built yet, or Redis lost the pointer to it."""
 
 
+class NotBuilt(StoreUnavailable):
+    """A dead letter keeps back what may be the document asked for, so whether there is one can't be said."""
+
+
 class NotYet(ReadModelError):
     """What the consistency token asks for is not in the read model within the wait."""
 
 
 class CannotSay(NotYet):
     """The token comes from another timeline of the database; whether its write survived is not known here."""
+
+
+class TooStale(NotYet):
+    """The answer shows less than the greatest staleness asked for allows, also after the wait."""
 
 
 class WrongToken(ReadModelError):

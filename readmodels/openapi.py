@@ -96,11 +96,22 @@ class QuerySchema(AutoSchema):
 
 def request_headers() -> list[OpenApiParameter]:
     """The headers that any query takes."""
-    written = "The token a command answered with: the answer includes that write, or is 503 once the wait is over."
-    wait = "`wait=<seconds>`: how long to wait for the token's write; bounded by the service."
+    written = (
+        f"Tokens that commands answered with, at most {http.MOST_TOKENS} with commas between: the answer includes those"
+        " writes, or is 503 once the wait is over."
+    )
+    preferred = (
+        "`wait=<seconds>`: how long to wait for the tokens' writes, and for `max-stale`; bounded by the service."
+        " `on-timeout=stale`: in place of a 503, the answer as it is, marked by `Read-Model-Stale`."
+    )
+    stale = (
+        "`max-stale=<seconds>`: the answer shows everything that had committed longer ago than this, or is 503 once"
+        " the wait is over."
+    )
     return [
         OpenApiParameter(http.CONSISTENCY_TOKEN, TEXT, HEADER, description=written),
-        OpenApiParameter("Prefer", TEXT, HEADER, description=wait),
+        OpenApiParameter(http.CACHE_CONTROL, TEXT, HEADER, description=stale),
+        OpenApiParameter("Prefer", TEXT, HEADER, description=preferred),
         OpenApiParameter(
             "If-None-Match", TEXT, HEADER, description="ETags that the asker has: 304 where one still holds."
         ),
@@ -112,16 +123,26 @@ def response_headers(has_version: bool) -> list[OpenApiParameter]:
     time = {"type": "string", "format": "date-time"}
     found = {
         "ETag": (TEXT, "Changes whenever the answer may have."),
-        "Cache-Control": (TEXT, "`private, no-cache`, or how long a public answer may be kept."),
+        "Cache-Control": (
+            TEXT,
+            "`private, no-cache`, or how long a public answer may be kept; `no-store` where its age matters.",
+        ),
         http.AS_OF: (time, "The time that the answer speaks of."),
         http.LAG: ({"type": "number"}, "Seconds: whatever had committed this long before that time is included."),
     }
     if has_version:
         found[http.VERSION] = (TEXT, "The document's version; of two, the greater as text is the newer.")
+    sometimes = {
+        http.STALE: (
+            {"type": "string", "enum": ["true"]},
+            "Only on an answer that lacks something asked for, or the newest state of what could not be built.",
+        ),
+        "Preference-Applied": (TEXT, "What was granted of `Prefer`: the wait, and `on-timeout=stale`."),
+    }
     return [
-        OpenApiParameter(name, kind, HEADER, description=text, response=[200, 304], required=True)
-        for name, (kind, text) in found.items()
-    ] + [OpenApiParameter("Preference-Applied", TEXT, HEADER, description="The wait granted.", response=[200, 304])]
+        OpenApiParameter(name, kind, HEADER, description=text, response=[200, 304], required=name in found)
+        for name, (kind, text) in (found | sometimes).items()
+    ]
 
 
 def _query(name: str, kind: dict[str, Any], description: str, required: bool) -> OpenApiParameter:

@@ -4,34 +4,24 @@ import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from functools import cache
-from typing import TypeVar
+from datetime import date, timedelta
+from functools import cache, partial
+from typing import Any, TypeVar, Unpack
 
 from django.core import signing
 
 from readmodels import consistency
 from readmodels.building import facet_part
 from readmodels.conf import conf
-from readmodels.consistency import Progress, Token
 from readmodels.declare import Collection, Document, ReadModel
-from readmodels.errors import NotProjected, NotYet, StoreLost, WrongCursor
+from readmodels.errors import NotBuilt, NotProjected, WrongCursor
 from readmodels.fingerprint import fingerprint
 from readmodels.store import Store
 from readmodels.values import StoredPage
+from readmodels.waiting import Freshness, Judge, Lack, Wish, progress_of, until_shown, worst
 
 Key = str | int | date
 T = TypeVar("T")
-
-POLL_SECONDS = (0.002, 0.005, 0.01, 0.02)  # the first waits are short: commit to visible takes some 5 ms
-
-
-@dataclass(frozen=True)
-class Freshness:
-    """How new an answer is: it shows everything that had committed `lag_seconds` before `as_of`."""
-
-    as_of: datetime
-    lag_seconds: float
 
 
 @dataclass(frozen=True)
@@ -55,39 +45,50 @@ class Page:
 
 class Reader:
     """Reads what queries are served from. Raises StoreUnavailable (also while a lost bucket is filled again),
-    NotProjected before the first build, and NotYet where a token's write does not arrive within the wait.
+    NotProjected before the first build, NotBuilt where a dead letter keeps back what may be the document, and NotYet
+    where an answer doesn't show in time what is wished of it.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: Store, clock: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._now = now
         self._pointers: dict[str, int] = {}
         self._pointers_until = -1.0
 
     def document(
-        self, of: type[Document], key: Key, *, token: Token | None = None, wait_seconds: float | None = None
+        self,
+        of: type[Document],
+        key: Key,
+        *,
+        may_read: Callable[[bytes], bool] = lambda body: True,
+        **wish: Unpack[Wish],
     ) -> Answer:
-        """The document of a key; its body is None where there is none."""
+        """The document of a key; its body is None where there is none.
+
+        What may not be read (`may_read` is called with the body at each look) is judged as if there were none, so that
+        not even the time of the answer tells one from the other.
+        """
         generation = self._generation(of)
 
-        def read() -> tuple[Answer, bool]:
+        def read(judge: Judge) -> tuple[Answer, Lack | None]:
             kept, stored = self._store.document(of.__name__, generation, key_text(key))
-            return _answer(of, kept, stored, token)
+            return _answer(of, key, kept, stored, judge, may_read)
 
-        return self._wait(of, read, token, wait_seconds)
+        return self._wait(of, read, wish)
 
-    def documents(
-        self, of: type[Document], keys: Sequence[Key], *, token: Token | None = None, wait_seconds: float | None = None
-    ) -> list[Answer]:
+    def documents(self, of: type[Document], keys: Sequence[Key], **wish: Unpack[Wish]) -> list[Answer]:
         """The same for several keys, in one round trip."""
         generation = self._generation(of)
 
-        def read() -> tuple[list[Answer], bool]:
+        def read(judge: Judge) -> tuple[list[Answer], Lack | None]:
             found = self._store.documents(of.__name__, generation, [key_text(key) for key in keys])
-            answers = [_answer(of, kept, stored, token) for kept, stored in found]
-            return [answer for answer, _ in answers], all(is_included for _, is_included in answers)
+            answers = [_answer(of, key, *stored, judge) for key, stored in zip(keys, found, strict=True)]
+            return [answer for answer, _ in answers], worst(lack for _, lack in answers)
 
-        return self._wait(of, read, token, wait_seconds)
+        return self._wait(of, read, wish)
 
     def page(
         self,
@@ -97,8 +98,7 @@ class Reader:
         *,
         cursor: str | None = None,
         limit: int = 20,
-        token: Token | None = None,
-        wait_seconds: float | None = None,
+        **wish: Unpack[Wish],
     ) -> Page:
         """One page of a partition and the partition's measures; an unknown partition is empty. Raises WrongCursor."""
         generation = self._generation(of)
@@ -107,61 +107,35 @@ class Reader:
         low, high = _bounds(of, facet, _parse_cursor(signer, cursor))
         limit = max(1, min(limit, conf().max_page_rows))
 
-        def read() -> tuple[Page, bool]:
+        def read(judge: Judge) -> tuple[Page, Lack | None]:
             stored = self._store.page(
                 of.__name__, generation, key_text(partition), low, high, is_descending=is_descending(of), rows=limit + 1
             )
-            progress = _progress(stored.progress)
+            judged = judge(stored.progress)
             is_more = len(stored.members) > limit
             following = _cursor(signer, stored.members[limit - 1]) if is_more else None
-            page = Page(stored.bodies[:limit], following, _measures(stored, of), _freshness(progress, of))
-            return page, token is None or progress.includes(token, of.__name__)
+            return Page(stored.bodies[:limit], following, _measures(stored, of), judged.freshness), judged.lack
 
-        return self._wait(of, read, token, wait_seconds)
+        return self._wait(of, read, wish)
 
-    def measures(
-        self,
-        of: type[Collection],
-        partitions: Sequence[Key],
-        *,
-        token: Token | None = None,
-        wait_seconds: float | None = None,
-    ) -> list[Page]:
+    def measures(self, of: type[Collection], partitions: Sequence[Key], **wish: Unpack[Wish]) -> list[Page]:
         """The measures of several partitions, without their rows, in one round trip."""
         generation = self._generation(of)
 
-        def read() -> tuple[list[Page], bool]:
+        def read(judge: Judge) -> tuple[list[Page], Lack | None]:
             found = self._store.measures(of.__name__, generation, [key_text(partition) for partition in partitions])
-            kept = [_progress(stored.progress) for stored in found]
+            judged = [judge(stored.progress) for stored in found]
             pages = [
-                Page([], None, _measures(stored, of), _freshness(progress, of))
-                for stored, progress in zip(found, kept, strict=True)
+                Page([], None, _measures(stored, of), each.freshness)
+                for stored, each in zip(found, judged, strict=True)
             ]
-            return pages, token is None or all(progress.includes(token, of.__name__) for progress in kept)
+            return pages, worst(each.lack for each in judged)
 
-        return self._wait(of, read, token, wait_seconds)
+        return self._wait(of, read, wish)
 
-    def _wait(
-        self, of: type[ReadModel], read: Callable[[], tuple[T, bool]], token: Token | None, seconds: float | None
-    ) -> T:
-        """What `read` gives once it includes the token's write.
-
-        The first bucket's progress is written by every drain, the others' by each sweep: where the bucket at hand can't
-        tell yet, the first one may; what is read after it said so includes the write too.
-        """
-        wanted = conf().default_wait_seconds if seconds is None else min(seconds, conf().max_wait_seconds)
-        deadline = self._clock() + wanted
-        attempt = 0
-        while True:
-            found, is_included = read()
-            if is_included or token is None:
-                return found
-            if _progress(self._store.progress()).includes(token, of.__name__):
-                return read()[0]
-            if self._clock() >= deadline:
-                raise NotYet(f"the write is not in {of.__name__} after {wanted:g} s")
-            time.sleep(POLL_SECONDS[min(attempt, len(POLL_SECONDS) - 1)])
-            attempt += 1
+    def _wait(self, of: type[ReadModel], read: Callable[[Judge], tuple[T, Lack | None]], wish: Wish) -> T:
+        judge = partial(Judge, of.__name__, wish, self._now)
+        return until_shown(read, judge, lambda: progress_of(self._store.progress(), of.__name__), wish, self._clock)
 
     def _generation(self, of: type[ReadModel]) -> int:
         """The generation of the declaration's own fingerprint, or else the live one."""
@@ -211,28 +185,30 @@ def _pointer(of: type[ReadModel]) -> str:
     return f"{of.__name__}/{fingerprint(of)}"
 
 
-def _answer(of: type[Document], kept: bytes | None, stored: bytes | None, token: Token | None) -> tuple[Answer, bool]:
-    progress = _progress(kept)
-    freshness = _freshness(progress, of)
-    if stored is None:
-        answer, is_included = Answer(None, progress.stamp.version, freshness), False
-    else:
-        stamp, body = consistency.parse_document(stored)
-        answer, is_included = (
-            Answer(body or None, stamp.version, freshness),
-            token is not None and stamp.includes(token),
-        )
-    return answer, token is None or is_included or progress.includes(token, of.__name__)
+def _answer(
+    of: type[Document],
+    key: Key,
+    kept: bytes | None,
+    stored: bytes | None,
+    judge: Judge,
+    may_read: Callable[[bytes], bool] = lambda body: True,
+) -> tuple[Answer, Lack | None]:
+    built, body = (None, b"") if stored is None else consistency.parse_document(stored)
+    if body and not may_read(body):
+        built, body = None, b""
+    # Dead letters are named by the root's key; where documents have another one, it may be any of them.
+    is_named = _is_by_root_key(of)  # type: ignore[arg-type]  # a class is hashable
+    judged = judge(kept, key_text(key) if is_named else None, built)
+    if judged.is_parked and not body:
+        raise NotBuilt(f"{of.__name__} {key_text(key)} may be parked")
+    version = judged.version if built is None else built.version
+    return Answer(body or None, version, judged.freshness), judged.lack
 
 
-def _progress(kept: bytes | None) -> Progress:
-    if kept is None:
-        raise StoreLost("the bucket is being filled")
-    return consistency.parse_progress(kept)
-
-
-def _freshness(progress: Progress, of: type[ReadModel]) -> Freshness:
-    return Freshness(progress.stamp.at, progress.lag_seconds(of.__name__))
+@cache
+def _is_by_root_key(of: type[Document]) -> bool:
+    key: Any = of.key
+    return key.name in ("pk", of.root._meta.pk.name, of.root._meta.pk.attname)
 
 
 def _measures(stored: StoredPage, of: type[Collection]) -> dict[str, dict[str, int]]:

@@ -20,7 +20,8 @@ from readmodels.declare import Collection, Document, Many, ReadModel
 from readmodels.errors import WrongDeclaration
 from readmodels.openapi import QuerySchema
 from readmodels.pages import measure_rows, page_body
-from readmodels.query import Freshness, Page, days, reader
+from readmodels.query import Page, days, reader
+from readmodels.waiting import Freshness, Wish, oldest
 
 MOST_DAYS = 366
 
@@ -33,9 +34,7 @@ class QueryView(ApiView):
     # How long shared stores may keep a public answer.
     public_seconds: ClassVar[int] = 5
 
-    def _respond(
-        self, request: Request, body: bytes, etag: str, freshness: Freshness, wish: http.Asked
-    ) -> HttpResponse:
+    def _respond(self, request: Request, body: bytes, etag: str, freshness: Freshness, wish: Wish) -> HttpResponse:
         public_seconds = self.public_seconds if request.method in self.public_methods else None
         return http.respond(request, body, etag, freshness, wish, public_seconds)
 
@@ -59,8 +58,12 @@ class DocumentView(QueryView):
         parameters.only(request, ())
         wish = http.asked(request)
         key = address[self.key]
-        answer = reader().document(self.read_model, key, token=wish.token, wait_seconds=wish.wait_seconds)
-        if answer.body is None or not self.may_read(request.user, key, answer.body):
+
+        def may_read(body: bytes) -> bool:
+            return self.may_read(request.user, key, body)
+
+        answer = reader().document(self.read_model, key, may_read=may_read, **wish)
+        if answer.body is None:
             raise Http404
         etag = http.document_etag(answer.version, self._row_version(answer.body))
         response = self._respond(request, answer.body, etag, answer.freshness, wish)
@@ -68,7 +71,9 @@ class DocumentView(QueryView):
         return response
 
     def may_read(self, principal: Any, key: Any, body: bytes) -> bool:
-        """Whether the principal may read this document; called once it was found. Nobody may until a view says who."""
+        """Whether the principal may read this document; called whenever it is found, again and again while it is waited
+        for. Nobody may until a view says who.
+        """
         return False
 
     def _row_version(self, body: bytes) -> str | None:
@@ -95,15 +100,7 @@ class PageView(QueryView):
         limit, wish = parameters.limit(given.get("limit")), http.asked(request)
         if not self.may_list(request.user, partition):
             raise Http404 if is_in_address else PermissionDenied
-        page = reader().page(
-            self.read_model,
-            partition,
-            filters,
-            cursor=given.get("cursor"),
-            limit=limit,
-            token=wish.token,
-            wait_seconds=wish.wait_seconds,
-        )
+        page = reader().page(self.read_model, partition, filters, cursor=given.get("cursor"), limit=limit, **wish)
         body = page_body(page, self.read_model)
         return self._respond(request, body, http.content_etag(body), page.freshness, wish)
 
@@ -131,9 +128,9 @@ class DailyView(QueryView):
         wish = http.asked(request)
         if not self.may_list(request.user):
             raise PermissionDenied
-        pages = reader().measures(self.read_model, span, token=wish.token, wait_seconds=wish.wait_seconds)
+        pages = reader().measures(self.read_model, span, **wish)
         body = json.dumps({"results": list(self._rows(span, pages))}).encode()
-        return self._respond(request, body, http.content_etag(body), _oldest(pages), wish)
+        return self._respond(request, body, http.content_etag(body), oldest([page.freshness for page in pages]), wish)
 
     def may_list(self, principal: Any) -> bool:
         """Whether the principal may read these measures; called before the read. Nobody may until a view says who."""
@@ -149,8 +146,3 @@ def _entries(body: Mapping[str, Any], name: str) -> int:
     """How many entries have this name, nested ones included."""
     nested = [value.body if isinstance(value, Many) else value for value in body.values()]
     return (name in body) + sum(_entries(inner, name) for inner in nested if isinstance(inner, Mapping))
-
-
-def _oldest(pages: list[Page]) -> Freshness:
-    """What holds for all of them: the earliest time, the longest lag."""
-    return Freshness(min(page.freshness.as_of for page in pages), max(page.freshness.lag_seconds for page in pages))

@@ -36,14 +36,14 @@ class CommandView(ApiView):
 class Done:
     """How a command ended; filled when its transaction has committed."""
 
-    def __init__(self, written: Written, carried: Token | None) -> None:
+    def __init__(self, written: Written, carried: tuple[Token, ...]) -> None:
         self._written = written
         self._carried = carried
 
     @property
-    def token(self) -> Token | None:
-        """The token of what was written, or else the one that the request carried."""
-        return self._written.token or self._carried
+    def tokens(self) -> tuple[Token, ...]:
+        """The token of what was written, or else those that the request carried."""
+        return (self._written.token,) if self._written.token else self._carried
 
     def answer(self, state: Mapping[str, Any] | None, status: int = 200, location: str | None = None) -> Response:
         """The state after the command, with its version as ETag; None: there is nothing to tell."""
@@ -52,15 +52,15 @@ class Done:
             response["ETag"] = f'"{state["version"]}"'
         if location:
             response["Location"] = location
-        if self.token:
-            response[http.CONSISTENCY_TOKEN] = str(self.token)
+        if self.tokens:
+            response[http.CONSISTENCY_TOKEN] = ", ".join(map(str, self.tokens))
         return response
 
 
 @contextmanager
 def one_command(request: HttpRequest) -> Iterator[Done]:
     """One transaction around the checks that a command needs and the command itself. Raises WrongToken."""
-    carried = http.asked(request).token
+    carried = http.tokens(request)
     with recorded() as written:
         yield Done(written, carried)
 

@@ -83,7 +83,7 @@ class LogIn(CommandView):
             access = sign_in(**wanted)
         if access is None:
             raise AuthenticationFailed("E-mail or password is wrong.")
-        _require_usable(access, done.token)
+        _require_usable(access, done.tokens)
         response = done.answer(AccessState(access).data)
         response["Cache-Control"] = "no-store"
         return response
@@ -120,10 +120,10 @@ def _require_no_peer(principal: Principal, user_id: int) -> None:
         raise PermissionDenied("Only a superuser may change other staff.")
 
 
-def _require_usable(access: Access, token: Token | None) -> None:
+def _require_usable(access: Access, tokens: tuple[Token, ...]) -> None:
     """Queries know the grant; one that can't be used in time is taken back, and the reason raised."""
     try:
-        grant = reader().document(AccessGrant, access.digest, token=token, wait_seconds=LOG_IN_WAIT_SECONDS)
+        grant = reader().document(AccessGrant, access.digest, token=tokens, wait_seconds=LOG_IN_WAIT_SECONDS)
         if grant.body is None:
             raise NotYet("the grant is not there")
     except ReadModelError:

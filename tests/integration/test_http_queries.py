@@ -102,7 +102,7 @@ def test_products_are_for_everybody_and_may_be_kept(shop):
     response = shop["nobody"].get("/api/products/A")
     assert body(response)["stock"] == 5
     assert response["Cache-Control"].startswith("public")
-    assert response["Vary"] == "Consistency-Token"
+    assert response["Vary"] == "Consistency-Token, Cache-Control"
     forgotten = client_of(None)
     forgotten.credentials(HTTP_AUTHORIZATION="Bearer long-gone")
     assert forgotten.get("/api/products/A").status_code == 200
