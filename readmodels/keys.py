@@ -13,6 +13,7 @@ EVERYTHING = "rm:{b???}:*"
 # Single values, read apart from any document, live in the first bucket's slot.
 POINTERS = "rm:{b000}:pointers"
 EPOCH = "rm:{b000}:epoch"
+HEARTBEAT = "rm:{b000}:heartbeat"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from readmodels import keys
 from readmodels.conf import conf
 
 VERSION_LENGTH = 26
+STORE_ID_LENGTH = 40
 
 # A script's name, keys and arguments.
 Call = tuple[str, Sequence[str], Sequence[Any]]
@@ -27,6 +28,7 @@ class Attempt:
     started_ms: int
     version: str
     header: bytes
+    store_id: str  # the Redis that is trusted; no other takes its writes
     markers: Sequence[str]
 
 
