@@ -50,23 +50,17 @@ def hold_alone(cursor: CursorWrapper) -> None:
     cursor.execute("LOCK TABLE readmodels_acknowledged IN SHARE MODE")
 
 
-def drop_old(hours: int) -> list[int]:
-    """Nothing is kept that was acknowledged more hours ago (and one); returns the slots that were emptied."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {HOUR}")
-        now = int(cursor.fetchone()[0])
-        kept = {(now - age) % SLOTS for age in range(hours + 1)}
-        # The next one is left alone: it may be begun before this ends.
-        old = set(range(SLOTS)) - kept - {(now + 1) % SLOTS}
-        return [slot for slot in sorted(old) if _empty(cursor, slot)]
-
-
-def _empty(cursor: CursorWrapper, slot: int) -> bool:
+def drop_old(slot: int, hours: int) -> bool:
+    """The slot's table keeps nothing that was acknowledged more hours ago (and one); True: it was emptied for that."""
     table = f"readmodels_acknowledged_{slot:02d}"
-    cursor.execute(f"SELECT EXISTS (SELECT FROM {table})")
-    if cursor.fetchone() == (False,):
+    if slot >= SLOTS:
         return False
-    with transaction.atomic():
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"SELECT {HOUR}, EXISTS (SELECT FROM {table})")
+        hour, is_used = cursor.fetchone()
+        # The next one is left alone too: it may be begun before this ends.
+        if not is_used or slot in {(hour - age) % SLOTS for age in range(-1, hours + 1)}:
+            return False
         # Acknowledging must not queue up behind it, should somebody be reading the table.
         cursor.execute("SET LOCAL lock_timeout = '1s'")
         cursor.execute(f"TRUNCATE {table}")

@@ -112,8 +112,8 @@ def _note(count: int, state: StoreState) -> None:
         known = _known(cursor)
         left = known.replays if known.replays and outbox.is_pending_of(cursor, known.replays) else []
         cursor.execute(
-            "UPDATE readmodels_heartbeat SET beats = greatest(beats, %s), evicted_keys = %s, replays = %s"
-            " WHERE replays = %s AND store_id = %s",
+            "UPDATE readmodels_heartbeat SET beats = greatest(beats, %s), evicted_keys = %s, replays = %s::bigint[]"
+            " WHERE replays = %s::bigint[] AND store_id = %s",
             [count, state.evicted_keys, left, known.replays, state.store_id],
         )
 

@@ -42,6 +42,11 @@ def progress(bucket: int) -> str:
     return f"{tag(bucket)}:progress"
 
 
+def expiring(bucket: int) -> str:
+    """Key of a bucket's list of partitions that have tombstones, by when to look at them."""
+    return f"{tag(bucket)}:expiring"
+
+
 def lease(name: str) -> str:
     """Key of a lease, e.g. of a shard; its slot does not matter."""
     return f"{PREFIX}lease:{name}"

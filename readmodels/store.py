@@ -29,6 +29,7 @@ from readmodels.values import (
     StoredPage,
     as_row,
     as_stored,
+    expire_rows_call,
     page_call,
     put_documents_calls,
     put_rows_calls,
@@ -85,6 +86,15 @@ class Store:
         stored = f"{version}{store_id:-<{STORE_ID_LENGTH}}{value}"
         self._run(
             [("put_if_newer", [keys.marker(b), keys.progress(b)], [markers[b], version, stored]) for b in buckets]
+        )
+
+    def expire_rows(self, buckets: Sequence[int], most_rows: int) -> None:
+        """Tombstones of rows that have expired are gone from a few partitions of these buckets, so many of each."""
+        now = self.now_ms()
+        due = [("ZRANGEBYSCORE", keys.expiring(bucket), "-inf", now, "LIMIT", 0, 100) for bucket in buckets]
+        found = zip(buckets, connection.ask(self._client, due)[1], strict=True)
+        self._run(
+            [expire_rows_call(bucket, entry.decode(), most_rows) for bucket, entries in found for entry in entries]
         )
 
     # Reading

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import structlog
 
-from readmodels import buckets, consistency, generations, heartbeat, outbox, projector, rebuild, snapshot
+from readmodels import buckets, consistency, generations, heartbeat, outbox, projector, rebuild, retention, snapshot
 from readmodels.errors import EpochMoved
 from readmodels.outbox import Lane
 from readmodels.store import Store
@@ -21,6 +21,7 @@ def sweep(store: Store, ask_for_repair: Callable[[], object], ask_for_bulk: Call
     if outbox.shards_with_work(Lane.BULK):
         ask_for_bulk()
     publish_progress(store)
+    retention.expire(store)
     return projected
 
 
