@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from django.db.backends.utils import CursorWrapper
 
+from readmodels import faults
 from readmodels.generations import Generation
 from readmodels.outbox import Change
 from readmodels.plan import Dependency, Plan
@@ -134,6 +135,7 @@ def range_writes(
 
 def builds(cursor: CursorWrapper, generation: Generation, keys: Collection[str]) -> list[Write]:
     """The documents of these keys, or the rows of these root keys, that there are."""
+    faults.reached(faults.AMID_BUILD, generation.plan.name, keys)
     found = _in_chunks(cursor, generation.plan.build_sql, keys)
     if generation.plan.kind == "document":
         return [_document(generation, key, body) for key, body in found]

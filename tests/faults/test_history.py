@@ -39,7 +39,7 @@ def stall_at_random(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Most points are passed at once; at some a projector stays long enough for others to overtake it many times."""
     chance = random.Random(seed)
 
-    def reached(point: str) -> None:
+    def reached(*where: object) -> None:
         if chance.random() < 0.2:
             time.sleep(chance.choice((0.001, 0.01, 0.1, 0.5)))
 
