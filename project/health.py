@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from readmodels import connection, keys
 from readmodels.connection import RedisError
-from readmodels.errors import ReadModelError, StoreMoved
+from readmodels.errors import ReadModelError
 from readmodels.store import Store
 
 log = structlog.get_logger()
@@ -53,14 +53,13 @@ def _postgresql() -> None:
 
 def _read_models() -> None:
     """Every bucket holds its progress, and the read models point at a generation."""
-    store = Store()
-    try:
-        missing = store.all_progress().count(None)
-    except StoreMoved:
-        raise Unfit("Redis was restarted or failed over and is being looked at") from None
+    pipeline = connection.read_models().pipeline(transaction=False)
+    for bucket in range(keys.BUCKETS):
+        pipeline.exists(keys.progress(bucket))
+    missing = keys.BUCKETS - sum(pipeline.execute())
     if missing:
         raise Unfit(f"{missing} of {keys.BUCKETS} buckets are being filled")
-    if not store.pointers():
+    if not Store().pointers():
         raise Unfit("no read model is built yet")
 
 
