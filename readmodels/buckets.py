@@ -1,6 +1,6 @@
 """The 256 buckets as PostgreSQL knows them: the marker that each must carry, and which of them are filled."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -40,7 +40,7 @@ def create_missing() -> None:
     )
 
 
-def give_new_markers(numbers: Sequence[int]) -> dict[int, str]:
+def give_new_markers(numbers: Iterable[int]) -> dict[int, str]:
     """These buckets have markers they never had, and are not filled; returns the markers."""
     markers = {number: uuid4().hex for number in numbers}
     with connection.cursor() as cursor:
@@ -50,12 +50,11 @@ def give_new_markers(numbers: Sequence[int]) -> dict[int, str]:
     return markers
 
 
-def mark_filled(markers: Mapping[int, str]) -> None:
+def mark_filled(cursor: CursorWrapper, markers: Mapping[int, str]) -> None:
     """The buckets that still have these markers are filled."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE readmodels_bucket b SET is_filled = true {FROM_MARKERS} AND b.marker = m.marker", _pairs(markers)
-        )
+    cursor.execute(
+        f"UPDATE readmodels_bucket b SET is_filled = true {FROM_MARKERS} AND b.marker = m.marker", _pairs(markers)
+    )
 
 
 def _pairs(markers: Mapping[int, str]) -> list[list[int] | list[str]]:

@@ -39,6 +39,12 @@ class Conf:
     # With more pending changes than this, progress lowers its horizon in place of naming their transactions.
     pending_changes: int = 10_000
     max_page_rows: int = 100
+    # So long an acknowledged change is kept for a Redis that goes back; an older copy of it is built anew.
+    acknowledged_hours: int = 24
+    # With more changes than this to be projected again, everything is built anew: it is quicker, and bounded.
+    replay_rows: int = 100_000
+    # A transaction open for longer is told of: it keeps dead rows in the outbox, and tokens of others unsettled.
+    long_transaction_seconds: int = 300
     # A write may wait for the broker twice, for the flag and for the message, and stays within a second all the same.
     broker_timeout_seconds: float = 0.4
     # How long writes leave a broker alone that did not answer, or took longer than that.

@@ -9,7 +9,7 @@ other transaction's work.
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,15 +19,19 @@ from django.core import signing
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from readmodels import outbox
+from readmodels import deadletters, outbox
 from readmodels.building import concerns
 from readmodels.capture import CAPTURED
 from readmodels.conf import conf
+from readmodels.deadletters import Parked
 from readmodels.errors import CannotSay, WrongToken
 from readmodels.generations import Generation
 from readmodels.outbox import Change, Pending
 from readmodels.snapshot import EPOCH_WIDTH, Snapshot, is_visible
-from readmodels.values import VERSION_LENGTH
+from readmodels.values import VERSION_LENGTH, Attempt
+
+# Progress lies in every bucket and comes with every read: so few parked documents are named, for more all are meant.
+NAMED_KEYS = 50
 
 _signer = signing.Signer(salt="readmodels.consistency-token")
 
@@ -160,11 +164,21 @@ def header(snapshot: Snapshot) -> bytes:
     return f"{snapshot.version} {int(snapshot.at.timestamp() * 1000)} {snapshot.text}\n".encode()
 
 
+def attempt(started_ms: int, snapshot: Snapshot, markers: Sequence[str]) -> Attempt:
+    """What all writes of one snapshot share."""
+    return Attempt(started_ms, snapshot.version, header(snapshot), snapshot.store_id, markers)
+
+
 def parse_document(stored: bytes) -> tuple[Stamp, bytes]:
     """(stamp, body) of a stored document; an empty body is a tombstone."""
     line, _, body = stored.partition(b"\n")
+    return parse_stamp(line), body
+
+
+def parse_stamp(line: bytes) -> Stamp:
+    """The stamp that a header says."""
     version, at_ms, snapshot = line.decode().split(" ", 2)
-    return Stamp(version, datetime.fromtimestamp(int(at_ms) / 1000, UTC), snapshot), body
+    return Stamp(version, datetime.fromtimestamp(int(at_ms) / 1000, UTC), snapshot.rstrip())
 
 
 def progress(
@@ -173,21 +187,27 @@ def progress(
     """The progress once `applied` is in the store, as text for `parse_progress`.
 
     With too many pending changes to name, the horizon is lowered: the progress then knows of no transaction from the
-    oldest pending one on.
+    oldest pending one on. A read model is doubtful while changes that a Redis had lost are projected again.
     """
+    names = {generation.plan.name for generation in generations}
     pending = outbox.pending(cursor, applied, conf().pending_changes)
+    parked = deadletters.parked(cursor, conf().pending_changes)
     by_model: dict[str, set[int]] = defaultdict(set)
     oldest: dict[str, float] = {}
-    if pending is None:
+    if pending is None or parked is None:
         horizon, at = outbox.horizon(cursor)
         shown = f"{horizon}:{horizon}:"
-        oldest = dict.fromkeys((generation.plan.name for generation in generations), at.timestamp())
+        oldest = dict.fromkeys(names, at.timestamp()) if at else {}
+        doubtful = names if outbox.is_pending_of(cursor, snapshot.replays) else set()
     else:
         shown = snapshot.text
         for row in pending:
             for name in _concerned(row, generations):
                 by_model[name].add(row.xid)
                 oldest[name] = min(oldest.get(name, row.at.timestamp()), row.at.timestamp())
+        doubtful = {name for name, xids in by_model.items() if not xids.isdisjoint(snapshot.replays)}
+        for letter in parked:
+            by_model[letter.read_model] |= set(letter.writers)
     return json.dumps(
         {
             "at": snapshot.at.timestamp(),
@@ -195,8 +215,20 @@ def progress(
             "timeline_epoch": snapshot.timeline_epoch,
             "pending": {name: sorted(xids) for name, xids in by_model.items()},
             "oldest": oldest,
+            "doubtful": sorted(doubtful),
+            "parked": _named(parked, names),
         }
     )
+
+
+def _named(parked: Sequence[Parked] | None, names: Set[str]) -> dict[str, list[str] | None]:
+    """The root keys of the parked documents by read model; None where there are more than can be named."""
+    if parked is None:
+        return dict.fromkeys(names)
+    keys: dict[str, list[str]] = defaultdict(list)
+    for letter in parked:
+        keys[letter.read_model].append(letter.key)
+    return {name: found if len(found) <= NAMED_KEYS else None for name, found in keys.items()}
 
 
 def parse_progress(stored: bytes) -> Progress:

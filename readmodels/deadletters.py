@@ -46,6 +46,15 @@ class DeadLetter:
     parked_at: datetime
 
 
+@dataclass(frozen=True)
+class Parked:
+    """What progress needs to know of a parked document."""
+
+    read_model: str
+    key: str
+    writers: Sequence[int]
+
+
 def listed(read_model: str | None = None) -> list[DeadLetter]:
     """The parked documents, the last one first."""
     rows = models.DeadLetter.objects.order_by("-parked_at", "-id")
@@ -108,6 +117,13 @@ def exist(cursor: CursorWrapper) -> bool:
     """Whether anything is parked, as the cursor's snapshot shows it."""
     cursor.execute("SELECT EXISTS (SELECT FROM readmodels_dead_letter)")
     return bool(cursor.fetchone()[0])
+
+
+def parked(cursor: CursorWrapper, limit: int) -> list[Parked] | None:
+    """What is parked, as the cursor's snapshot shows it; None: more than the limit."""
+    cursor.execute("SELECT read_model, key, writers FROM readmodels_dead_letter ORDER BY id LIMIT %s", [limit + 1])
+    rows = cursor.fetchall()
+    return None if len(rows) > limit else [Parked(*row) for row in rows]
 
 
 def resolve(made: Sequence[tuple[str, int, str]]) -> None:

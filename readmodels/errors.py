@@ -21,6 +21,10 @@ class StoreLost(StoreUnavailable):
     """A bucket's marker is not the expected one: what the bucket held is gone or of another time."""
 
 
+class StoreMoved(StoreUnavailable):
+    """Redis is not the one that was last looked at: restarted, or failed over to a copy. The next sweep looks."""
+
+
 class BrokerUnavailable(ReadModelError):
     """The broker did not take a message; the sweep will find the work."""
 

@@ -96,13 +96,11 @@ def replace(generation: Generation) -> None:
     _register(generation.plan, generation.fingerprint)
 
 
-def switch(building: Generation, store: Store) -> None:
-    """Queries see this generation; the one before it is retired."""
+def switch(building: Generation) -> None:
+    """This generation is the live one, once the transaction commits; the one before it is retired."""
     rows = models.Generation.objects
-    with transaction.atomic():
-        _retire(rows.filter(read_model=building.plan.name, state=GenerationState.LIVE))
-        rows.filter(id=building.id).update(state=GenerationState.LIVE)
-    point(store)
+    _retire(rows.filter(read_model=building.plan.name, state=GenerationState.LIVE))
+    rows.filter(id=building.id).update(state=GenerationState.LIVE)
     log.info("switched", read_model=building.plan.name, generation=building.number)
 
 

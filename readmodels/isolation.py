@@ -20,6 +20,7 @@ from readmodels.deadletters import Failure
 from readmodels.errors import ReadModelError
 from readmodels.generations import Generation
 from readmodels.outbox import Change
+from readmodels.snapshot import Snapshot
 
 PARK_AFTER = 5  # attempts at one change alone
 FIRST_DELAY_SECONDS = 0.4  # doubled with each attempt: 0.4 to 3.2 s, some 6 s until something is parked
@@ -147,10 +148,10 @@ def attempt_each(
     return outcome
 
 
-def park(outcome: Outcome, attempts: int, epoch: int) -> None:
+def park(outcome: Outcome, attempts: int, seen_in: Snapshot) -> None:
     """The change is acknowledged, and a dead letter stands for each failure, in one transaction."""
     with transaction.atomic():
-        if outbox.acknowledge([outcome.change], epoch, outcome.left):
+        if outbox.acknowledge([outcome.change], seen_in, outcome.left):
             deadletters.park(outcome.failures, attempts)
 
 

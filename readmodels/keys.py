@@ -13,6 +13,7 @@ EVERYTHING = "rm:{b???}:*"
 # Single values, read apart from any document, live in the first bucket's slot.
 POINTERS = "rm:{b000}:pointers"
 EPOCH = "rm:{b000}:epoch"
+HEARTBEAT = "rm:{b000}:heartbeat"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ def marker(bucket: int) -> str:
 def progress(bucket: int) -> str:
     """Key of the progress kept in a bucket."""
     return f"{tag(bucket)}:progress"
+
+
+def expiring(bucket: int) -> str:
+    """Key of a bucket's list of partitions that have tombstones, by when to look at them."""
+    return f"{tag(bucket)}:expiring"
 
 
 def lease(name: str) -> str:

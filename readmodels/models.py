@@ -117,6 +117,24 @@ class Bucket(models.Model):
         db_table = "readmodels_bucket"
 
 
+class Heartbeat(models.Model):
+    """One row: what the sweep last knew of the read models' Redis, so that it notices one that went back."""
+
+    # How often it was written; Redis holds the same number, and a snapshot of then.
+    beats = models.BigIntegerField(default=0)
+    # The run of the server that is trusted; empty: none is, and all is to be built anew.
+    store_id = models.TextField(default="")
+    evicted_keys = models.BigIntegerField(default=0)
+    # The transactions that put acknowledged changes back into the outbox, until these are projected.
+    replays = ArrayField(models.BigIntegerField(), default=list)
+    # When a bucket or a generation was last marked as filled.
+    filled_epoch = models.BigIntegerField(default=0)
+    filled_xid = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "readmodels_heartbeat"
+
+
 class Clock(models.Model):
     """One row: the epoch, and the fingerprint of the server it was set on."""
 

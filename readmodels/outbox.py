@@ -12,7 +12,8 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from readmodels.snapshot import require_epoch
+from readmodels import acknowledged
+from readmodels.snapshot import Snapshot, require_same
 
 # How many projectors can work side by side in a lane; a power of two, since a shard is the key's hash masked.
 SHARDS = 8
@@ -132,11 +133,9 @@ def pending(cursor: CursorWrapper, without: Sequence[Change], limit: int) -> lis
     live = cursor.fetchall()
     cursor.execute(BULK_GROUPS, [limit + 1])
     bulk = [(xid, "", None, models, at) for writers, models, at in cursor.fetchall() for xid in writers]
-    cursor.execute("SELECT writers, read_model, parked_at FROM readmodels_dead_letter LIMIT %s", [limit + 1])
-    parked = [(xid, "", None, [name], at) for writers, name, at in cursor.fetchall() for xid in writers]
-    if sum(count for *_, count in live) > limit or len(bulk) > limit or len(parked) > limit:
+    if sum(count for *_, count in live) > limit or len(bulk) > limit:
         return None
-    return [*(Pending(*row) for *row, _ in live), *(Pending(*row) for row in [*bulk, *parked])]
+    return [*(Pending(*row) for *row, _ in live), *(Pending(*row) for row in bulk)]
 
 
 # A loose scan of readmodels_change_bulk_group: from each group straight to the next.
@@ -153,30 +152,43 @@ BULK_GROUPS = f"""
     SELECT * FROM found LIMIT %s"""
 
 
-def horizon(cursor: CursorWrapper) -> tuple[int, datetime]:
-    """(lowest transaction id, oldest time) of all that is pending or parked, of which there must be something."""
+def horizon(cursor: CursorWrapper) -> tuple[int, datetime | None]:
+    """(lowest transaction id, oldest time) of all that is pending or parked, of which there must be something.
+
+    What is parked has no time: only what is still to be done makes a lag.
+    """
     cursor.execute(
         "SELECT min(xid), min(at) FROM (SELECT least(xid, writers[1]) AS xid, at FROM readmodels_change"
-        " UNION ALL SELECT writers[1], parked_at FROM readmodels_dead_letter) unfinished"
+        " UNION ALL SELECT writers[1], NULL FROM readmodels_dead_letter) unfinished"
     )
     xid, at = cursor.fetchone()
     return int(xid), at
 
 
-def acknowledge(changes: Sequence[Change], epoch: int, left: Mapping[int, Set[str]] | None = None) -> int:
-    """The given changes are gone, and only those; returns how many were still there. Raises EpochMoved.
+def is_pending_of(cursor: CursorWrapper, writers: Sequence[int]) -> bool:
+    """Whether any change of these transactions, or one that stands for them, is still to be projected."""
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM readmodels_change WHERE xid = ANY(%s) OR writers && %s::bigint[])",
+        [list(writers), list(writers)],
+    )
+    return bool(cursor.fetchone()[0])
 
-    `left` names changes by id that were done but for these read models: each goes on in the bulk lane, in the same
-    transaction, as a fan-out with a new id and its writers.
+
+def acknowledge(changes: Sequence[Change], seen_in: Snapshot, left: Mapping[int, Set[str]] | None = None) -> int:
+    """The given changes are gone, and only those; returns how many were still there. Raises EpochMoved, StoreMoved.
+
+    What is gone is kept for a while, with the transaction that did it, for a Redis that goes back. `left` names changes
+    by id that were done but for these read models: each goes on in the bulk lane, in the same transaction, as a fan-out
+    with a new id and its writers.
     """
     if not changes:
         return 0
+    wide = json.dumps({id: sorted(read_models) for id, read_models in (left or {}).items()})
     with transaction.atomic(), connection.cursor() as cursor:
-        require_epoch(cursor, epoch)
-        count = len(take(cursor, [change for change in changes if change.id not in (left or {})]))
-        for change in changes:
-            if left and change.id in left:
-                count += _move_to_bulk(cursor, change, left[change.id])
+        cursor.execute(ACKNOWLEDGE, [*_names(changes), seen_in.epoch, wide])
+        count = int(cursor.fetchone()[0])
+        # Last: to have kept a row excludes whoever changes the trust in a Redis (heartbeat.py) until this has ended.
+        require_same(cursor, seen_in)
     return count
 
 
@@ -191,22 +203,25 @@ def take(cursor: CursorWrapper, changes: Sequence[Change]) -> list[Change]:
 SEEN = "USING unnest(%s::bigint[], %s::bigint[]) AS seen (id, xid) WHERE c.id = seen.id AND c.xid = seen.xid"
 
 
+# The parent goes first: who gets no row back does nothing. Truncations are not kept: they asked for new generations.
+ACKNOWLEDGE = f"""
+    WITH gone AS (DELETE FROM readmodels_change c {SEEN} RETURNING c.*),
+         kept AS (INSERT INTO readmodels_acknowledged
+                  SELECT {acknowledged.SLOT}, source, key, columns, before, after, xid, at, shard, writers, read_models,
+                         %s, pg_current_xact_id()::text::bigint
+                  FROM gone WHERE key IS NOT NULL),
+         moved AS (INSERT INTO readmodels_change
+                   (source, key, columns, before, after, xid, at, trace, shard, writers, read_models, is_fan_out)
+                   SELECT source, key, columns, before, after, pg_current_xact_id()::text::bigint, at, trace,
+                          {SHARDS} + (shard & {SHARDS - 1}), COALESCE(writers, ARRAY[xid]),
+                          ARRAY(SELECT jsonb_array_elements_text(l.wide -> id::text)), true
+                   FROM gone, (SELECT %s::jsonb AS wide) l WHERE l.wide ? id::text)
+    SELECT count(*) FROM gone"""
+
+
 def _names(changes: Iterable[Change]) -> list[list[int]]:
     names = sorted((change.id, change.xid) for change in changes)
     return [[id for id, _ in names], [xid for _, xid in names]]
-
-
-def _move_to_bulk(cursor: CursorWrapper, change: Change, read_models: Set[str]) -> int:
-    """The parent goes first: who gets no row back does nothing."""
-    cursor.execute(
-        f"WITH gone AS (DELETE FROM readmodels_change c {SEEN} RETURNING c.*)"
-        " INSERT INTO readmodels_change"
-        " (source, key, columns, before, after, xid, at, trace, shard, writers, read_models, is_fan_out)"
-        " SELECT source, key, columns, before, after, pg_current_xact_id()::text::bigint, at, trace, shard + %s,"
-        " ARRAY[xid], %s, true FROM gone",
-        [*_names([change]), SHARDS, sorted(read_models)],
-    )
-    return int(cursor.rowcount)
 
 
 def backlog_rows() -> int:

@@ -20,13 +20,14 @@ from readmodels import (
     fan_out,
     faults,
     generations,
+    heartbeat,
     isolation,
     outbox,
     snapshot,
 )
 from readmodels.building import Write
 from readmodels.conf import conf
-from readmodels.errors import EpochMoved, ReadModelError
+from readmodels.errors import EpochMoved, ReadModelError, StoreMoved
 from readmodels.fan_out import Chosen
 from readmodels.generations import Generation
 from readmodels.outbox import Change, Lane
@@ -136,9 +137,9 @@ def _project_alone(store: Store, shards: Sequence[int], id: int) -> None:
 
     outcome = isolation.attempt_each(change, current, attempts, attempt)
     if not outcome.failures:
-        outbox.acknowledge([change], now.epoch, outcome.left)
+        outbox.acknowledge([change], now, outcome.left)
     elif attempts >= isolation.PARK_AFTER:
-        isolation.park(outcome, attempts, now.epoch)
+        isolation.park(outcome, attempts, now)
 
 
 def project(store: Store, shards: Sequence[int], limit: int | None = None, only: Sequence[int] | None = None) -> Batch:
@@ -155,6 +156,9 @@ def project(store: Store, shards: Sequence[int], limit: int | None = None, only:
         faults.reached("after_progress")
     except EpochMoved:
         snapshot.raise_epoch(store)
+        raise
+    except StoreMoved:
+        heartbeat.beat(store)
         raise
     if batch.changes:
         log.info("projected", changes=len(batch.changes), writes=len(batch.writes), version=batch.snapshot.version)
@@ -191,7 +195,7 @@ def read(
         # What the bulk lane has done, the next sweep says.
         is_told = not is_full and not chosen.wide and of is None and set(shards) <= set(Lane.LIVE.value)
         progress = consistency.progress(cursor, now, current, chosen.changes) if is_told else None
-    attempt = Attempt(started_ms, now.version, consistency.header(now), known.markers)
+    attempt = consistency.attempt(started_ms, now, known.markers)
     writes = [write for writes in by_generation for write in writes]
     return Batch(attempt, now, chosen.changes, chosen.wide, writes, known.filled, made, is_full, progress)
 
@@ -207,7 +211,7 @@ def acknowledge(batch: Batch) -> None:
     """Step 4: exactly the changes that the snapshot showed are gone; what is wide of them goes on in the bulk lane."""
     done = [change for change in batch.changes if not change.is_fan_out]
     with transaction.atomic():
-        outbox.acknowledge(done, batch.snapshot.epoch, batch.wide)
+        outbox.acknowledge(done, batch.snapshot, batch.wide)
         deadletters.resolve(batch.made)
 
 
@@ -216,7 +220,8 @@ def publish_progress(store: Store, batch: Batch) -> None:
     if batch.progress is None:
         return
     written = {bucket_of(write) for write in batch.writes} | {0}
-    store.put_progress(written & batch.filled, batch.attempt.markers, batch.attempt.version, batch.progress)
+    attempt = batch.attempt
+    store.put_progress(written & batch.filled, attempt.markers, attempt.version, attempt.store_id, batch.progress)
 
 
 def settle(

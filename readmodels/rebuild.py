@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from uuid import uuid4
 
 import structlog
-from django.db import connection
+from django.db import connection, transaction
 
 from readmodels import (
     buckets,
@@ -17,17 +17,20 @@ from readmodels import (
     consistency,
     deadletters,
     generations,
+    heartbeat,
     isolation,
     keys,
     outbox,
     snapshot,
 )
 from readmodels.conf import conf
+from readmodels.errors import StoreLost
 from readmodels.generations import Generation
 from readmodels.models import GenerationState
 from readmodels.outbox import Change
+from readmodels.snapshot import Snapshot
 from readmodels.store import Store
-from readmodels.values import Attempt, bucket_of
+from readmodels.values import bucket_of
 
 log = structlog.get_logger()
 
@@ -66,10 +69,10 @@ def repair(store: Store, on_range: OnRange = lambda name, rows: None) -> bool:
         _begin_lost_buckets(store)
         # Before anything is built: what may not be served any more is not served meanwhile.
         generations.point(store)
-        truncated, epoch = _replace_truncated()
+        truncated, seen_in = _replace_truncated()
         _fill_buckets(store, after_range)
         _build_generations(store, after_range)
-        outbox.acknowledge(truncated, epoch)
+        outbox.acknowledge(truncated, seen_in)
         generations.point(store)
         generations.drop_retired(store)
     finally:
@@ -89,10 +92,10 @@ def _begin_lost_buckets(store: Store) -> None:
         store.begin_buckets(buckets.give_new_markers(lost))
 
 
-def _replace_truncated() -> tuple[list[Change], int]:
+def _replace_truncated() -> tuple[list[Change], Snapshot]:
     """Each generation that reads a truncated table has a successor to be built from nothing.
 
-    Returns the truncations that building the successors does away with, and the epoch they were seen in.
+    Returns the truncations that building the successors does away with, and the snapshot they were seen in.
     """
     with snapshot.reading() as (cursor, now):
         truncated = outbox.truncations(cursor)
@@ -103,26 +106,34 @@ def _replace_truncated() -> tuple[list[Change], int]:
     for generation in newest.values():
         if tables & set(generation.plan.routes):
             generations.replace(generation)
-    return truncated, now.epoch
+    return truncated, now
 
 
 def _fill_buckets(store: Store, on_range: OnRange) -> None:
-    with snapshot.reading() as (cursor, _):
+    with snapshot.reading() as (cursor, since):
         found = buckets.read(cursor)
         live = [each for each in generations.current(cursor) if each.state == GenerationState.LIVE]
     empty = {number: marker for number, marker in enumerate(found.markers) if number not in found.filled}
     if empty:
         for generation in live:
             _fill(store, generation, empty, on_range)
-        buckets.mark_filled(empty)
+        with transaction.atomic(), connection.cursor() as cursor:
+            heartbeat.note_filled(cursor, since)
+            buckets.mark_filled(cursor, empty)
 
 
 def _build_generations(store: Store, on_range: OnRange) -> None:
-    with snapshot.reading() as (cursor, _):
+    with snapshot.reading() as (cursor, since):
+        markers = buckets.read(cursor).markers
         unbuilt = [each for each in generations.current(cursor) if each.state == GenerationState.BUILDING]
     for generation in unbuilt:
         _fill(store, generation, range(keys.BUCKETS), on_range)
-        generations.switch(generation, store)
+        with transaction.atomic(), connection.cursor() as cursor:
+            heartbeat.note_filled(cursor, since)
+            if buckets.read(cursor).markers != markers:
+                raise StoreLost("a bucket was lost while a generation was built")
+            generations.switch(generation)
+        generations.point(store)
 
 
 def _fill(store: Store, generation: Generation, into: Collection[int], on_range: OnRange) -> None:
@@ -157,7 +168,7 @@ def _fill_range(
     with snapshot.reading() as (cursor, now):
         markers = buckets.read(cursor).markers
         writes, last = building.range_writes(cursor, generation, after, rows)
-    attempt = Attempt(started_ms, now.version, consistency.header(now), markers)
+    attempt = consistency.attempt(started_ms, now, markers)
     store.apply(attempt, [write for write in writes if bucket_of(write) in into])
     return len(writes), last
 

@@ -5,7 +5,7 @@ src/backend/access/transam/README, "Interlocking Transaction Begin, Transaction 
 back: the server's fingerprint and a row in an UNLOGGED table show that, and the epoch goes up.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,8 +14,8 @@ import structlog
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from readmodels.errors import EpochMoved, NotPrimary
-from readmodels.models import Clock
+from readmodels.errors import EpochMoved, NotPrimary, StoreMoved
+from readmodels.models import Clock, Heartbeat
 from readmodels.store import Store
 
 log = structlog.get_logger()
@@ -31,8 +31,8 @@ CLOCK_SQL = f"""
            AND EXISTS (SELECT FROM readmodels_witness w WHERE w.epoch = c.epoch),
            s.now::text,
            pg_snapshot_xmax(s.now)::text::bigint - 1 - (SELECT count(*) FROM pg_snapshot_xip(s.now)),
-           statement_timestamp()
-    FROM readmodels_clock c, (SELECT pg_current_snapshot() AS now) s"""
+           statement_timestamp(), h.store_id, h.replays
+    FROM readmodels_clock c, readmodels_heartbeat h, (SELECT pg_current_snapshot() AS now) s"""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Snapshot:
     number: int
     text: str  # pg_snapshot: xmin:xmax:xip,...
     at: datetime
+    store_id: str  # the Redis that is trusted, '' for none
+    replays: Sequence[int] = ()  # transactions that made changes which a Redis had lost pending again
 
     @property
     def version(self) -> str:
@@ -73,14 +75,23 @@ def reading() -> Iterator[tuple[CursorWrapper, Snapshot]]:
 
 
 def start_clock() -> None:
-    """The clock has its row; the epoch is raised when it is first read."""
+    """Clock and heartbeat have their rows; the epoch is raised when it is first read."""
+    Heartbeat.objects.get_or_create(id=1)
     Clock.objects.get_or_create(id=1, defaults={"epoch": 0, "server": "", "timeline_epoch": 0})
 
 
-def require_epoch(cursor: CursorWrapper, epoch: int) -> None:
-    """Raises EpochMoved unless the epoch is the given one on the server that it was set on."""
-    if _read_clock(cursor).epoch != epoch:
+def require_epoch(cursor: CursorWrapper, epoch: int) -> Snapshot:
+    """The clock as it is now; raises EpochMoved unless the epoch is the given one on the server that it was set on."""
+    now = _read_clock(cursor)
+    if now.epoch != epoch:
         raise EpochMoved(f"no longer in epoch {epoch}")
+    return now
+
+
+def require_same(cursor: CursorWrapper, then: Snapshot) -> None:
+    """Raises EpochMoved where the epoch has risen since, StoreMoved where another Redis is trusted."""
+    if require_epoch(cursor, then.epoch).store_id != then.store_id:
+        raise StoreMoved("the writes went to a Redis that is not trusted any more")
 
 
 def raise_epoch(store: Store) -> int:
@@ -120,8 +131,8 @@ def _read_clock(cursor: CursorWrapper) -> Snapshot:
     row = cursor.fetchone()
     if row is None or not row[2]:
         raise EpochMoved(f"PostgreSQL was restarted, recovered or replaced since epoch {row[0] if row else 0}")
-    epoch, timeline_epoch, _, text, number, at = row
-    return Snapshot(epoch, timeline_epoch, number, text, at)
+    epoch, timeline_epoch, _, text, number, at, store_id, replays = row
+    return Snapshot(epoch, timeline_epoch, number, text, at, store_id, replays)
 
 
 def _has_witness(cursor: CursorWrapper, epoch: int) -> bool:

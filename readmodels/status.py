@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from readmodels import models
+from readmodels import models, retention
+from readmodels.conf import conf
 from readmodels.declare import declared
 from readmodels.fingerprint import fingerprint
 
@@ -31,3 +32,19 @@ def read_models() -> list[ReadModelStatus]:
         )
         for row in models.Generation.objects.order_by("read_model", "number")
     ]
+
+
+def alarms() -> list[str]:
+    """What somebody should look at, in plain words; empty where all is well."""
+    heart = models.Heartbeat.objects.first()
+    longest = retention.longest_transaction()
+    letters = models.DeadLetter.objects.count()
+    found = {
+        "no Redis is trusted: it evicts, or was never looked at": not heart or not heart.store_id,
+        "what Redis had lost is being projected again": bool(heart and heart.replays),
+        f"{letters} dead letters": letters > 0,
+    }
+    if longest:
+        text = f"a transaction is open for {longest.seconds:.0f} s: {longest.holder}"
+        found[text] = longest.seconds > conf().long_transaction_seconds
+    return [text for text, is_so in found.items() if is_so]

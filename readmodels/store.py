@@ -2,12 +2,13 @@
 
 Values are replaced only by values of a higher version (the version guard), in Lua, so that duplicates, delays and
 zombies are harmless; every write checks its bucket's marker in the same call, so that none lands in a bucket that was
-lost meanwhile.
+lost meanwhile, and every connection knows which run of which server it leads to, so that a copy that took over is not
+taken for the one before.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha1
 from pathlib import Path
@@ -17,8 +18,10 @@ import redis
 
 from readmodels import connection, keys
 from readmodels.conf import conf
-from readmodels.errors import AttemptTooOld, EpochMoved, StoreLost, StoreUnavailable, WriteRefused
+from readmodels.errors import AttemptTooOld, EpochMoved, StoreLost, StoreMoved
 from readmodels.values import (
+    STORE_ID_LENGTH,
+    VERSION_LENGTH,
     Attempt,
     Call,
     DocumentWrite,
@@ -26,6 +29,7 @@ from readmodels.values import (
     StoredPage,
     as_row,
     as_stored,
+    expire_rows_call,
     page_call,
     put_documents_calls,
     put_rows_calls,
@@ -33,22 +37,16 @@ from readmodels.values import (
 )
 
 SCRIPTS = Path(__file__).parent / "scripts"
-# Answers that say something of the server and nothing of the value.
-UNAVAILABLE = (
-    "OOM",
-    "LOADING",
-    "READONLY",
-    "MISCONF",
-    "NOREPLICAS",
-    "MASTERDOWN",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-    "BUSY",
-    "NOAUTH",
-    "NOPERM",
-    "WRONGPASS",
-    "max number of clients",
-)
+
+
+@dataclass(frozen=True)
+class StoreState:
+    """What the server says of itself, and the heartbeat that it holds, in one answer."""
+
+    store_id: str
+    evicted_keys: int
+    eviction_policy: str
+    heartbeat: bytes | None
 
 
 class Store:
@@ -61,71 +59,94 @@ class Store:
 
     def now_ms(self) -> int:
         """Redis's own clock, by which the age of an attempt is judged."""
-        with _available():
+        with connection.available():
             seconds, microseconds = self._client.time()
         return seconds * 1000 + microseconds // 1000
 
     def apply(self, attempt: Attempt, writes: Sequence[DocumentWrite | RowWrite]) -> None:
-        """Every write is stored, or a newer one is. Raises StoreLost, AttemptTooOld or EpochMoved if one is refused."""
+        """Every write is stored, or a newer one is. Raises StoreLost, AttemptTooOld or EpochMoved if one is refused,
+        StoreMoved where another server answers than the one that the attempt trusts.
+        """
         documents = [write for write in writes if isinstance(write, DocumentWrite)]
         rows = [write for write in writes if isinstance(write, RowWrite)]
         calls = put_documents_calls(attempt, documents)
         # A move puts first, then takes off: a row is for a moment in two partitions, never in none.
         calls += put_rows_calls(attempt, [row for row in rows if row.body is not None])
         calls += put_rows_calls(attempt, [row for row in rows if row.body is None])
-        for answer in self._run(calls):
+        for answer in self._run(calls, attempt.store_id):
             _require_ok(answer)
 
-    def put_progress(self, buckets: Iterable[int], markers: Sequence[str], version: str, value: str) -> None:
-        """The progress of these buckets is at least this; a bucket that was lost is left alone."""
+    def put_progress(
+        self, buckets: Iterable[int], markers: Sequence[str], version: str, store_id: str, value: str
+    ) -> None:
+        """The progress of these buckets is at least this; a bucket that was lost is left alone.
+
+        It holds for the server of this id, and is not read from another.
+        """
+        stored = f"{version}{store_id:-<{STORE_ID_LENGTH}}{value}"
         self._run(
-            [
-                ("put_if_newer", [keys.marker(b), keys.progress(b)], [markers[b], version, version + value])
-                for b in buckets
-            ]
+            [("put_if_newer", [keys.marker(b), keys.progress(b)], [markers[b], version, stored]) for b in buckets]
+        )
+
+    def expire_rows(self, buckets: Sequence[int], most_rows: int) -> None:
+        """Tombstones of rows that have expired are gone from a few partitions of these buckets, so many of each."""
+        now = self.now_ms()
+        due = [("ZRANGEBYSCORE", keys.expiring(bucket), "-inf", now, "LIMIT", 0, 100) for bucket in buckets]
+        found = zip(buckets, connection.ask(self._client, due)[1], strict=True)
+        self._run(
+            [expire_rows_call(bucket, entry.decode(), most_rows) for bucket, entries in found for entry in entries]
         )
 
     # Reading
 
     def document(self, read_model: str, generation: int, key: str) -> tuple[bytes | None, bytes | None]:
         """(progress of the bucket, document) in one command."""
-        bucket = keys.bucket_of(read_model, key)
-        with _available():
-            found = self._client.mget(keys.progress(bucket), keys.document(read_model, generation, key))
-        progress, document = cast(list[bytes | None], found)
-        return progress, document
+        return self.documents(read_model, generation, [key])[0]
 
     def documents(self, read_model: str, generation: int, of: Sequence[str]) -> list[tuple[bytes | None, bytes | None]]:
         """The same for several keys, in one round trip."""
-        with _available():
-            pipeline = self._client.pipeline(transaction=False)
-            for key in of:
-                bucket = keys.bucket_of(read_model, key)
-                pipeline.mget(keys.progress(bucket), keys.document(read_model, generation, key))
-            return [(progress, document) for progress, document in pipeline.execute()]
+        names = [(keys.progress(keys.bucket_of(read_model, k)), keys.document(read_model, generation, k)) for k in of]
+        store_id, found = connection.ask(self._client, [("MGET", progress, document) for progress, document in names])
+        return [(_trusted(progress, store_id), document) for progress, document in found]
 
     def page(
         self, read_model: str, generation: int, partition: str, low: str, high: str, *, is_descending: bool, rows: int
     ) -> StoredPage:
         """One page between two bounds of the index (as ZRANGEBYLEX takes them), with the partition's measures."""
-        [page] = self._run([page_call(read_model, generation, partition, low, high, is_descending, rows)])
-        return stored_page(page)
+        [page] = self._pages([page_call(read_model, generation, partition, low, high, is_descending, rows)])
+        return page
 
     def measures(self, read_model: str, generation: int, partitions: Sequence[str]) -> list[StoredPage]:
         """The measures of several partitions, without rows, in one round trip."""
-        calls = [page_call(read_model, generation, partition, "-", "+", False, 0) for partition in partitions]
-        return [stored_page(page) for page in self._run(calls)]
+        return self._pages([page_call(read_model, generation, name, "-", "+", False, 0) for name in partitions])
 
     def progress(self, bucket: int = 0) -> bytes | None:
         """The progress kept in a bucket; each sweep writes all of them."""
-        with _available():
-            return cast(bytes | None, self._client.get(keys.progress(bucket)))
+        return self.all_progress([bucket])[0]
 
-    # Epoch, pointers, markers, leases
+    def all_progress(self, buckets: Iterable[int] = range(keys.BUCKETS)) -> list[bytes | None]:
+        """The same for several buckets."""
+        store_id, found = connection.ask(self._client, [("GET", keys.progress(bucket)) for bucket in buckets])
+        return [_trusted(progress, store_id) for progress in found]
+
+    # Heartbeat, epoch, pointers, markers, leases
+
+    def state(self) -> StoreState:
+        """What the server says of itself now."""
+        with connection.available():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.info()
+            pipeline.get(keys.HEARTBEAT)
+            info, heartbeat = pipeline.execute()
+        return StoreState(info["run_id"], info["evicted_keys"], info["maxmemory_policy"], heartbeat)
+
+    def put_heartbeat(self, expected: bytes | None, value: bytes) -> bool:
+        """The heartbeat is this; False: it was not the expected one, and stays."""
+        return self._run([("replace", [keys.HEARTBEAT], [expected or "", value])]) == [b"ok"]
 
     def epoch(self) -> int:
         """The greatest epoch that was ever written here; 0 where none was."""
-        with _available():
+        with connection.available():
             return int(cast(bytes, self._client.get(keys.EPOCH) or b"0"))
 
     def raise_epoch(self, epoch: int) -> None:
@@ -134,13 +155,13 @@ class Store:
 
     def pointers(self) -> dict[str, int]:
         """Which generation a fingerprint, or a read model's name, is served from."""
-        with _available():
+        with connection.available():
             found = cast(dict[bytes, bytes], self._client.hgetall(keys.POINTERS))
         return {name.decode(): int(number) for name, number in found.items()}
 
     def point(self, pointers: dict[str, int]) -> None:
         """Exactly these pointers stand, all at once."""
-        with _available():
+        with connection.available():
             pipeline = self._client.pipeline(transaction=True)
             pipeline.delete(keys.POINTERS)
             if pointers:
@@ -149,7 +170,7 @@ class Store:
 
     def markers(self) -> list[str | None]:
         """The markers that the buckets carry."""
-        with _available():
+        with connection.available():
             pipeline = self._client.pipeline(transaction=False)
             for bucket in range(keys.BUCKETS):
                 pipeline.get(keys.marker(bucket))
@@ -162,7 +183,7 @@ class Store:
         """
         emptying = {bucket: f"emptying:{marker}" for bucket, marker in markers.items()}
         # 1. From here on nobody writes to the buckets, and no query is answered from what is half gone.
-        with _available():
+        with connection.available():
             pipeline = self._client.pipeline(transaction=False)
             for bucket, marker in emptying.items():
                 pipeline.set(keys.marker(bucket), marker)
@@ -180,7 +201,7 @@ class Store:
 
     def take_leases(self, names: Sequence[str], holder: str, seconds: int) -> list[str]:
         """The leases that were free are the holder's for so long; returns their names."""
-        with _available():
+        with connection.available():
             pipeline = self._client.pipeline(transaction=False)
             for name in names:
                 pipeline.set(keys.lease(name), holder, nx=True, px=seconds * 1000)
@@ -198,7 +219,7 @@ class Store:
 
     def stored(self, writes: Sequence[DocumentWrite | RowWrite]) -> list[DocumentWrite | RowWrite | None]:
         """What is stored in the place of each write; body None for a tombstone, None where there is nothing."""
-        with _available():
+        with connection.available():
             pipeline = self._client.pipeline(transaction=False)
             for write in writes:
                 if isinstance(write, DocumentWrite):
@@ -227,7 +248,7 @@ class Store:
     def partition(self, read_model: str, generation: int, key: str) -> tuple[list[RowWrite], set[str], dict[str, int]]:
         """(rows, index members, measures) of a partition at one moment."""
         at = keys.partition(read_model, generation, key)
-        with _available():
+        with connection.available():
             pipeline = self._client.pipeline(transaction=True)
             pipeline.hgetall(at.rows)
             pipeline.zrange(at.index, 0, -1)
@@ -242,16 +263,16 @@ class Store:
 
     def _names(self, read_model: str, generation: int) -> Iterator[str]:
         stem = f":{read_model}:{generation}:"
-        with _available():
+        with connection.available():
             for key in self._client.scan_iter(match=keys.pattern(read_model, generation), count=1000):
                 yield key.decode().split(stem, 1)[1]
 
     def _found_in(self, buckets: Iterable[int]) -> Iterator[dict[int, list[str]]]:
         """What the buckets hold beside their markers, by bucket, a few keys at a time."""
         by_tag = {keys.tag(bucket): bucket for bucket in buckets}
-        kept = {keys.POINTERS, keys.EPOCH, *(keys.marker(bucket) for bucket in by_tag.values())}
+        kept = {keys.POINTERS, keys.EPOCH, keys.HEARTBEAT, *(keys.marker(bucket) for bucket in by_tag.values())}
         found: dict[int, list[str]] = defaultdict(list)
-        with _available():
+        with connection.available():
             for number, key in enumerate(self._client.scan_iter(match=keys.EVERYTHING, count=1000), start=1):
                 name = key.decode()
                 bucket = by_tag.get(name[: name.index("}") + 1])
@@ -270,7 +291,7 @@ class Store:
 
     def _delete(self, pattern: str) -> None:
         """Unlink the matching keys a few at a time, so that nobody waits for it."""
-        with _available():
+        with connection.available():
             pipeline = self._client.pipeline(transaction=False)
             for key in self._client.scan_iter(match=pattern, count=1000):
                 pipeline.unlink(key)
@@ -278,37 +299,35 @@ class Store:
                     pipeline.execute()
             pipeline.execute()
 
-    def _run(self, calls: Sequence[Call]) -> list[Any]:
+    def _pages(self, calls: Sequence[Call]) -> list[StoredPage]:
+        store_id, answers = self._call(calls)
+        pages = [stored_page(answer) for answer in answers]
+        return [replace(page, progress=_trusted(page.progress, store_id)) for page in pages]
+
+    def _run(self, calls: Sequence[Call], store_id: str | None = None) -> list[Any]:
+        return self._call(calls, store_id)[1] if calls else []
+
+    def _call(self, calls: Sequence[Call], store_id: str | None = None) -> tuple[str, list[Any]]:
         """Run scripts, each on keys of one slot, in one round trip; load them where Redis has not seen them."""
-        if not calls:
-            return []
-        with _available():
-            try:
-                return self._pipeline(calls)
-            except redis.exceptions.NoScriptError:
-                for name in {name for name, _, _ in calls}:
-                    self._client.script_load(_script(name)[0])
-                return self._pipeline(calls)
-
-    def _pipeline(self, calls: Sequence[Call]) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
-        for name, script_keys, arguments in calls:
-            pipeline.evalsha(_script(name)[1], len(script_keys), *script_keys, *arguments)
-        return pipeline.execute()
+        commands = [
+            ("EVALSHA", _script(name)[1], len(script_keys), *script_keys, *arguments)
+            for name, script_keys, arguments in calls
+        ]
+        try:
+            return connection.ask(self._client, commands, store_id)
+        except redis.exceptions.NoScriptError:
+            connection.ask(self._client, [("SCRIPT LOAD", _script(name)[0]) for name in {name for name, _, _ in calls}])
+            return connection.ask(self._client, commands, store_id)
 
 
-@contextmanager
-def _available() -> Iterator[None]:
-    try:
-        yield
-    except redis.exceptions.NoScriptError:
-        raise
-    except redis.ResponseError as error:
-        if any(state in str(error) for state in UNAVAILABLE):
-            raise StoreUnavailable(str(error)) from error
-        raise WriteRefused(str(error)) from error
-    except redis.RedisError as error:
-        raise StoreUnavailable(str(error)) from error
+def _trusted(progress: bytes | None, store_id: str) -> bytes | None:
+    """The progress without the id of the server that it holds for; raises StoreMoved where this is another."""
+    if progress is None:
+        return None
+    end = VERSION_LENGTH + STORE_ID_LENGTH
+    if progress[VERSION_LENGTH:end] != store_id.encode():
+        raise StoreMoved("Redis was restarted or failed over; what it lost meanwhile is being looked at")
+    return progress[:VERSION_LENGTH] + progress[end:]
 
 
 @cache

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import structlog
 
-from readmodels import buckets, consistency, generations, outbox, projector, rebuild, snapshot
+from readmodels import buckets, consistency, generations, heartbeat, outbox, projector, rebuild, retention, snapshot
 from readmodels.errors import EpochMoved
 from readmodels.outbox import Lane
 from readmodels.store import Store
@@ -14,12 +14,14 @@ log = structlog.get_logger()
 
 def sweep(store: Store, ask_for_repair: Callable[[], object], ask_for_bulk: Callable[[], object]) -> int:
     """The live lane is projected, repair and bulk lane are asked for where due, and every bucket shows the progress."""
+    beat(store)
     if is_repair_due(store):
         ask_for_repair()
     projected = projector.settle(store)
     if outbox.shards_with_work(Lane.BULK):
         ask_for_bulk()
     publish_progress(store)
+    retention.expire(store)
     return projected
 
 
@@ -28,7 +30,16 @@ def publish_progress(store: Store) -> None:
     with snapshot.reading() as (cursor, now):
         known = buckets.read(cursor)
         progress = consistency.progress(cursor, now, generations.current(cursor), [])
-    store.put_progress(known.filled, known.markers, now.version, progress)
+    store.put_progress(known.filled, known.markers, now.version, now.store_id, progress)
+
+
+def beat(store: Store) -> None:
+    """Redis is known and trusted, or what it lost is being mended; a moved epoch is raised on the way."""
+    try:
+        heartbeat.beat(store)
+    except EpochMoved:
+        snapshot.raise_epoch(store)
+        heartbeat.beat(store)
 
 
 def is_repair_due(store: Store) -> bool:

@@ -14,7 +14,7 @@ from readmodels.store import Store
 # What an attempt may end with under faults; the next drain does it again.
 TRANSIENT = (EpochMoved, StoreUnavailable, AttemptTooOld)
 # What a reset leaves alone: who may do what, and the engine's own standing.
-KEPT = {models.Bucket, models.Clock, models.Generation}
+KEPT = {models.Bucket, models.Clock, models.Generation, models.Heartbeat}
 
 
 def reset(store: Store) -> None:
@@ -25,6 +25,8 @@ def reset(store: Store) -> None:
         # The triggers are ENABLE ALWAYS, so their TRUNCATE is captured; the outbox is emptied after.
         cursor.execute(f"TRUNCATE {', '.join(sorted(tables))} RESTART IDENTITY CASCADE")
         cursor.execute("TRUNCATE readmodels_change RESTART IDENTITY")
+        cursor.execute("DELETE FROM readmodels_acknowledged")
+    sweeping.beat(store)
     store.begin_buckets(dict(enumerate(buckets.now().markers)))
     generations.drop_retired(store, after_seconds=0)
     if sweeping.is_repair_due(store):

@@ -15,6 +15,7 @@ from readmodels import keys
 from readmodels.conf import conf
 
 VERSION_LENGTH = 26
+STORE_ID_LENGTH = 40
 
 # A script's name, keys and arguments.
 Call = tuple[str, Sequence[str], Sequence[Any]]
@@ -27,6 +28,7 @@ class Attempt:
     started_ms: int
     version: str
     header: bytes
+    store_id: str  # the Redis that is trusted; no other takes its writes
     markers: Sequence[str]
 
 
@@ -94,9 +96,20 @@ def put_rows_calls(attempt: Attempt, rows: Iterable[RowWrite]) -> list[Call]:
     for name, group in groups.items():
         at = keys.partition(*name)
         arguments = [argument for row in group for argument in _row_arguments(row)]
-        names = [keys.marker(at.bucket), at.rows, at.index, at.measures, at.tombstones]
-        calls.append(("put_rows", names, [*_limits(attempt, at.bucket), *arguments]))
+        names = [keys.marker(at.bucket), at.rows, at.index, at.measures, at.tombstones, keys.expiring(at.bucket)]
+        calls.append(("put_rows", names, [*_limits(attempt, at.bucket), _entry(*name), *arguments]))
     return calls
+
+
+def expire_rows_call(bucket: int, entry: str, most_rows: int) -> Call:
+    """The call that removes expired tombstones of a partition, by its entry among the bucket's expiring ones."""
+    read_model, generation, partition = entry.split(":", 2)
+    at = keys.partition(read_model, int(generation), partition)
+    return "expire_rows", [at.rows, at.tombstones, keys.expiring(bucket)], [entry, most_rows]
+
+
+def _entry(read_model: str, generation: int, partition: str) -> str:
+    return f"{read_model}:{generation}:{partition}"
 
 
 def _limits(attempt: Attempt, bucket: int) -> list[Any]:

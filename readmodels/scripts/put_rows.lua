@@ -1,6 +1,7 @@
 -- Puts rows of one partition, each only over a lower version, with its index entries and its share of the measures.
--- KEYS: marker, rows, index, measures, tombstones
--- ARGV: marker expected, attempt's start (ms), attempt's limit (ms), tombstone's life (ms), version, then per row
+-- KEYS: marker, rows, index, measures, tombstones, expiring (the bucket's partitions that have tombstones)
+-- ARGV: marker expected, attempt's start (ms), attempt's limit (ms), tombstone's life (ms), version, the partition's
+--       entry in 'expiring', then per row
 --       id, body ('' = gone), number of index members, members..., number of shares, (measure, share)...
 -- A stored row is: length of its entry (6 digits), entry (msgpack: version, members, shares), body.
 -- Shares are integers as text; they are added by HINCRBY, since numbers in Lua lose digits beyond 2^53.
@@ -17,7 +18,7 @@ local function is_small_integer(text, digits)
 end
 
 local due = {}
-local at = 6
+local at = 7
 while at <= #ARGV do
   local row = {id = ARGV[at], body = ARGV[at + 1], members = {}, shares = {}}
   at = at + 2
@@ -54,12 +55,13 @@ for _, row in ipairs(due) do
   redis.call('HSET', KEYS[2], row.id, string.format('%06d', #entry) .. entry .. row.body)
   if row.body == '' then
     redis.call('ZADD', KEYS[5], now + ARGV[4], row.id)
+    redis.call('ZADD', KEYS[6], now + ARGV[4], ARGV[6])
   else
     redis.call('ZREM', KEYS[5], row.id)
   end
 end
 
--- A few expired tombstones go with each write, so that none needs a sweep of its own.
+-- A few expired tombstones go with each write; those of partitions that nobody writes to go by expire_rows.lua.
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now, 'LIMIT', 0, 10)) do
   redis.call('HDEL', KEYS[2], id)
   redis.call('ZREM', KEYS[5], id)

@@ -14,7 +14,7 @@ from psycopg.types.string import TextLoader
 from readmodels import buckets, building, consistency, generations, keys, outbox, projector, snapshot
 from readmodels.projector import Batch
 from readmodels.store import Store
-from readmodels.values import Attempt, DocumentWrite
+from readmodels.values import DocumentWrite
 
 ALL = range(outbox.SHARDS)
 
@@ -187,7 +187,7 @@ def read_on(own: psycopg.Connection, store: Store) -> Batch:
     changes = outbox.visible(cursor, ALL, 500)
     known = buckets.read(cursor)
     writes = [write for each in generations.current(cursor) for write in building.writes_for(cursor, each, changes)]
-    attempt = Attempt(started_ms, now.version, consistency.header(now), known.markers)
+    attempt = consistency.attempt(started_ms, now, known.markers)
     return Batch(attempt, now, changes, {}, writes, known.filled, [], False, None)
 
 

@@ -63,7 +63,7 @@ def test_stalled_redis_ends_each_read_within_its_limit(system: System):
     with proxied(system.servers.read_models) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0"
         system.restart(REDIS_URL=url)
-        through_proxy = Store(connection._client(url, conf().redis_timeout_seconds))
+        through_proxy = Store(connection.identified(url, conf().redis_timeout_seconds))
         with Watcher(customers, through_proxy) as watcher:
             with Writers(customers, seed=4) as writers:
                 assert child.wait_until(lambda: watcher.answers > 20, HEAL_SECONDS)

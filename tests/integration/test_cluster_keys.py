@@ -13,7 +13,7 @@ from orders.models import Order
 from orders.readmodels.customer_orders import CustomerOrders
 from project import child
 from project.binaries import find_redis
-from readmodels import generations, keys, models, testing
+from readmodels import connection, generations, keys, models, testing
 from readmodels.query import Reader
 from readmodels.store import SCRIPTS, Store
 from tests.rows import add_line, add_order, add_product, add_user
@@ -32,7 +32,7 @@ def cluster_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.R
     words = f"--port {port} --bind 127.0.0.1 --save --appendonly no --cluster-enabled yes --dir {folder}"
     process = child.spawn([find_redis(), *words.split()], log=folder / "log")
     try:
-        client = redis.Redis(port=port, protocol=2)
+        client = connection.identified(f"redis://127.0.0.1:{port}", START_SECONDS)
         assert child.wait_until(lambda: answers(client), START_SECONDS)
         client.execute_command("CLUSTER ADDSLOTS", *range(SLOTS))
         assert child.wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", START_SECONDS)

@@ -43,6 +43,7 @@ class Command(BaseCommand):
             "backlog_rows": outbox.backlog_rows(),
             "lag_seconds": round(outbox.lag_seconds(), 3),
             "dead_letters": len(deadletters.listed()),
+            "alarms": status.alarms(),
         }
         self.show({"read_models": rows, **totals}, rows, as_json)
 
@@ -71,4 +72,7 @@ class Command(BaseCommand):
         for row in rows:
             table.add_row(*(str(value) for value in row.values()))
         Console().print(table)
-        self.stdout.write("  ".join(f"{name} {value}" for name, value in data.items() if name != "read_models"))
+        apart = ("read_models", "alarms")
+        self.stdout.write("  ".join(f"{name} {value}" for name, value in data.items() if name not in apart))
+        for alarm in data.get("alarms", ()):
+            self.stdout.write(f"ALARM: {alarm}")
