@@ -53,9 +53,11 @@ class System:
 
     # Its parts
 
-    def start_worker(self, name: str = "worker", processes: int = 2, **environ: str) -> None:
-        """A Celery worker takes tasks when this returns."""
-        command = [*site.worker_command(processes), f"--hostname={name}@here"]
+    def start_worker(
+        self, name: str = "worker", processes: int = 2, queues: str = "live,bulk,repair", **environ: str
+    ) -> None:
+        """A Celery worker takes tasks of these queues when this returns."""
+        command = [*site.worker_command(processes, queues), f"--hostname={name}@here"]
         self._start(name, command, environ)
         assert child.wait_until(lambda: " ready." in self.log(name), START_SECONDS), self.log(name)
 
