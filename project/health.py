@@ -8,9 +8,10 @@ from django.db import connection as database
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
-from readmodels import connection, keys
+from readmodels import connection, eviction, keys
 from readmodels.connection import RedisError
 from readmodels.errors import ReadModelError
+from readmodels.eviction import MayEvict
 from readmodels.store import Store
 
 log = structlog.get_logger()
@@ -64,15 +65,11 @@ def _read_models() -> None:
 
 
 def _eviction_policy() -> None:
-    """Redis must never drop a document by itself; where CONFIG is not permitted, that is taken on trust."""
-    connection.read_models().ping()
+    """Redis must never drop a document by itself."""
     try:
-        found = dict(connection.read_models().config_get("maxmemory-policy"))
-    except RedisError:
-        return
-    policy = found.get("maxmemory-policy", "noeviction")
-    if policy != "noeviction":
-        raise Unfit(f"maxmemory-policy is {policy}, must be noeviction")
+        eviction.demand()
+    except MayEvict as error:
+        raise Unfit(f"maxmemory-policy is {error.policy}, must be {eviction.REQUIRED}") from None
 
 
 CHECKS: dict[str, Callable[[], None]] = {

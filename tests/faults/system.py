@@ -65,6 +65,11 @@ class System:
         """Sweeps are due each second."""
         self._start("beat", site.beat_command(self.folder), environ)
 
+    def start_relay(self, **environ: str) -> None:
+        """A relay projects, sweeps and repairs."""
+        self._start("relay", site.relay_command(), environ)
+        assert child.wait_until(lambda: "relay_started" in self.log("relay"), START_SECONDS), self.log("relay")
+
     def start_writer(self, user_ids: Sequence[int], seed: int, **environ: str) -> None:
         """A writer is at work in a process of its own."""
         words = [str(seed), "0.01", *(str(user_id) for user_id in user_ids)]
@@ -182,7 +187,7 @@ class System:
         self.is_sound = True
 
     def _tails(self) -> str:
-        return "\n".join(f"--- {name}\n{child.tail(self._log(name), 30)}" for name in ("worker", "beat"))
+        return "\n".join(f"--- {name}\n{child.tail(self._log(name), 30)}" for name in ("worker", "beat", "relay"))
 
 
 def _without_fault(is_true: Callable[[], bool]) -> bool:
