@@ -1,5 +1,9 @@
 """Fan-out: one change that touches many documents. It is split off to the bulk lane, where it becomes one change per
 document, so that nobody else's change waits behind it; a second fan-out to the same documents coalesces with the first.
+
+A fan-out comes after the documents of the one before it, since a shard's changes are taken in the order of their ids.
+So those that come during a pass over the documents don't begin it anew, over and over: they wait for its end (a token
+of theirs waits with them: a fan-out is pending like any change), and one pass more does for all of them together.
 """
 
 from collections import defaultdict

@@ -95,6 +95,32 @@ def test_second_fan_out_coalesces_with_the_first(store, wide):
     assert names(store, wide) == {"C"}
 
 
+def test_fan_out_during_a_pass_does_not_begin_it_anew(store, wide):
+    rename(wide, "B")
+    projector.settle(store)
+    expand(store)
+    for name in ("C", "D"):
+        rename(wide, name)
+        projector.settle(store)
+        projector.project(store, Lane.BULK.value, limit=2)
+    assert children().count() == ORDERS - 4
+
+
+def test_fan_outs_that_came_during_a_pass_are_worked_off_together(store, wide):
+    rename(wide, "B")
+    projector.settle(store)
+    expand(store)
+    tokens = []
+    for name in ("C", "D", "E"):
+        tokens.append(rename(wide, name))
+        projector.settle(store)
+    projector.project(store, Lane.BULK.value)
+    assert children().count() == ORDERS
+    assert {tuple(change.writers) for change in children()} == {tuple(token.xid for token in tokens)}
+    projector.settle(store, Lane.BULK)
+    assert names(store, wide) == {"E"}
+
+
 def test_coalescing_during_a_build_loses_nothing(store, wide):
     rename(wide, "B")
     projector.settle(store)
