@@ -1,4 +1,4 @@
-"""Another PostgreSQL than the system's own: a standby that follows it, and takes its place."""
+"""Other PostgreSQL servers than the system's own: a standby that follows it, and a copy of it as it was once."""
 
 import shutil
 import tempfile
@@ -13,6 +13,7 @@ from django.db import connection
 from project import child
 from project.child import CannotStart
 from project.own_postgres import Postgres
+from project.server_process import make_private
 from tests.faults.system import HEAL_SECONDS, System
 
 COPY_SECONDS = 60
@@ -88,6 +89,32 @@ def copy(server: Postgres, data: Path, *options: str) -> None:
     log = server.log.with_name("pg_basebackup.log")
     if child.run(command, COPY_SECONDS, log=log, account=programs.account, folder=data.parent) != 0:
         raise CannotStart(f"pg_basebackup failed:\n{child.tail(log)}")
+
+
+@contextmanager
+def kept_copy(system: System, *, is_cold: bool) -> Iterator[Path]:
+    """The system's data as they are now: copied while it runs, or a cold one between a stop and a start."""
+    server, data = system.servers.postgres, new_folder(system) / "postgres"
+    if is_cold:
+        server.stop()
+        # As its owner, with all of its attributes.
+        assert child.run(["cp", "--archive", server.data, data], COPY_SECONDS, log=None) == 0
+        connection.close()
+        server.start()
+    else:
+        make_private(data, server.programs.account)
+        copy(server, data)
+    yield data
+    shutil.rmtree(data, ignore_errors=True)
+
+
+def restore(server: Postgres, data: Path) -> None:
+    """The server runs on the kept data, at its old address; what it had instead is gone."""
+    server.stop()
+    connection.close()
+    shutil.rmtree(server.data)
+    data.rename(server.data)
+    server.start()
 
 
 def crash(server: Postgres) -> None:

@@ -1,5 +1,5 @@
-"""PostgreSQL replaced by a standby that was promoted: the epoch goes up by itself, documents show what the new primary
-has and nothing else, and a token of before is never taken for one of now.
+"""PostgreSQL replaced by another: a standby is promoted, a backup restored. The epoch goes up by itself, documents show
+what the new one has and nothing else, and a token of before is never taken for one of now.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from readmodels import consistency, models, testing
 from readmodels.consistency import Token
 from readmodels.errors import CannotSay, NotPrimary
 from readmodels.query import Reader
-from tests.faults.standby import crash, standby_of
+from tests.faults.standby import crash, kept_copy, restore, standby_of
 from tests.faults.system import HEAL_SECONDS, System
 from tests.faults.test_postgres import assert_nothing_answered_is_lost
 from tests.faults.watcher import Watcher
@@ -68,6 +68,26 @@ def test_what_a_promoted_standby_never_had_is_in_no_document(system: System):
     assert_forgotten(system, customer, token)
 
 
+# It is told from the heartbeat, which goes on once a second: a copy of less than that ago could not be told.
+@pytest.mark.parametrize("is_cold", [True, False])
+def test_what_a_restored_backup_never_had_is_in_no_document(system: System, is_cold: bool):
+    customers = system.add_customers(8)
+    [customer] = system.add_customers(1)
+    with Watcher(customers, may_lose=True) as watcher, kept_copy(system, is_cold=is_cold) as yesterday:
+        with Writers(customers, seed=3) as writers:
+            system.assert_heals()
+            before, token = models.Clock.objects.get(), lose(system, customer)
+            writers.go_on(50)
+            beats = heartbeats(system)
+            assert child.wait_until(lambda: heartbeats(system) > beats + 1, HEAL_SECONDS)
+            restore(system.servers.postgres, yesterday)
+            writers.go_on(50)
+            system.assert_heals()
+        system.assert_converged(watcher)
+    assert models.Clock.objects.get().epoch > before.epoch
+    assert_forgotten(system, customer, token)
+
+
 def write(user_id: int, name: str) -> Token:
     """The user is called so; returns the write's consistency token."""
     with consistency.recorded() as written:
@@ -93,6 +113,11 @@ def assert_forgotten(system: System, customer: int, token: Token) -> None:
     assert body(system.store, UserProfile, customer)["name"] == "Count 0"
     assert orders_shown(system, customer) == 1
     assert_cannot_say(system, customer, token)
+
+
+def heartbeats(system: System) -> int:
+    """How many heartbeats Redis has been given."""
+    return int((system.store.state().heartbeat or b"0").split()[0])
 
 
 def orders_shown(system: System, customer: int) -> int:
