@@ -15,14 +15,18 @@ PAUSE_SECONDS = 0.002
 
 
 class Watcher:
-    """Reads until the block ends. `wrong` stays empty; StoreUnavailable is an honest answer, and is counted."""
+    """Reads until the block ends. `wrong` stays empty; StoreUnavailable is an honest answer, and is counted.
 
-    def __init__(self, user_ids: list[int], store: Store | None = None) -> None:
+    With `may_lose`, PostgreSQL itself loses writes that were shown: counters may go back then, versions may not.
+    """
+
+    def __init__(self, user_ids: list[int], store: Store | None = None, *, may_lose: bool = False) -> None:
         self.wrong: list[str] = []
         self.answers = 0
         self.refusals = 0
         self.slowest_seconds = 0.0
         self._user_ids = user_ids
+        self._may_lose = may_lose
         self._store = store or Store()
         self._reader = Reader(self._store)
         self._seen: dict[object, tuple[str, int]] = {}
@@ -66,6 +70,6 @@ class Watcher:
 
     def _note(self, what: str, version: str, counter: int) -> None:
         seen = self._seen.get(what, ("", 0))
-        if version < seen[0] or counter < seen[1]:
+        if version < seen[0] or (counter < seen[1] and not self._may_lose):
             self.wrong.append(f"{what} went back from {seen} to {(version, counter)}")
         self._seen[what] = (version, counter)
