@@ -43,7 +43,7 @@ def test_whole_number_of_seconds_is_a_number(configured):
 
 
 def test_unknown_setting_is_named(configured):
-    assert "READMODELS['BATCH_ROW'] is unknown; accepted: ATTEMPT_SECONDS, BATCH_ROWS" in refusal(
+    assert "READMODELS['BATCH_ROW'] is unknown; accepted: ACKNOWLEDGED_HOURS, ATTEMPT_SECONDS" in refusal(
         configured, BATCH_ROW=5
     )
 
