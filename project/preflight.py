@@ -15,6 +15,9 @@ import redis
 
 from project import env
 from project.child import CannotStart
+from readmodels import eviction
+from readmodels.errors import StoreUnavailable
+from readmodels.eviction import MayEvict
 
 ANSWER_SECONDS = 5
 
@@ -59,18 +62,20 @@ def is_answering(base_url: str) -> bool:
 
 
 def require_answers(environ: Mapping[str, str]) -> set[str]:
-    """The variables that name servers of the user's own, which all answer."""
-    checks = {"DATABASE_URL": _ask_postgres, "REDIS_URL": _ask_redis, "BROKER_URL": _ask_redis}
+    """The variables that name servers of the user's own, which all answer; the read models' Redis never evicts."""
+    checks = {"DATABASE_URL": _ask_postgres, "REDIS_URL": _ask_read_models, "BROKER_URL": _ask_broker}
     named = {variable for variable in env.SERVER_VARIABLES if environ.get(variable)}
     for variable in sorted(named):
         try:
             checks[variable](environ[variable])
-        except (psycopg.Error, redis.RedisError, OSError) as error:
+        except (psycopg.Error, redis.RedisError, StoreUnavailable, OSError) as error:
             reason = env.without_password(" ".join(str(error).split()))
             raise CannotStart(
                 f"The server that {variable} names does not answer ({reason}); start it, "
                 f"or unset {variable} to use the project's own"
             ) from None
+        except MayEvict as error:
+            raise CannotStart(f"{variable}: {error}") from None
     return named
 
 
@@ -90,7 +95,16 @@ def _ask_postgres(url: str) -> None:
     psycopg.connect(url, connect_timeout=ANSWER_SECONDS).close()
 
 
-def _ask_redis(url: str) -> None:
-    limits = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
-    with closing(redis.Redis.from_url(url, retry=None, **limits)) as client:
+def _ask_read_models(url: str) -> None:
+    with _redis(url) as client:
+        eviction.demand(client)
+
+
+def _ask_broker(url: str) -> None:
+    with _redis(url) as client:
         client.ping()
+
+
+def _redis(url: str) -> closing[redis.Redis]:
+    limits = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
+    return closing(redis.Redis.from_url(url, retry=None, **limits))

@@ -121,5 +121,10 @@ def beat_command(folder: Path) -> list[str]:
     return [*CELERY, "beat", f"--schedule={folder / 'run' / 'beat'}", "--pidfile=", "--loglevel=WARNING"]
 
 
+def relay_command() -> list[str]:
+    """What does the work of workers and beat where there is no broker."""
+    return [*MANAGE, "relay"]
+
+
 def _outcome(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

@@ -22,7 +22,7 @@ AS_OF = "Read-Model-As-Of"
 LAG = "Read-Model-Lag"
 STALE = "Read-Model-Stale"
 
-# A client keeps the tokens of its last writes; each takes 2 us to check.
+# A client keeps the tokens of its last writes; 20 took 1.5 ms to check, on a machine busy with tests.
 MOST_TOKENS = 20
 MAX_STALE = "max-stale"
 ON_TIMEOUT = "on-timeout"

@@ -14,5 +14,5 @@ def say(store: Store, only: Iterable[int] = range(keys.BUCKETS), seconds_ago: fl
         markers = buckets.read(cursor).markers
         data = json.loads(consistency.progress(cursor, now, generations.current(cursor), []))
     data |= {"at": data["at"] - seconds_ago, **entries}
-    store.put_progress(only, markers, now.version, json.dumps(data))
+    store.put_progress(only, markers, now.version, now.store_id, json.dumps(data))
     return float(data["at"])

@@ -1,9 +1,30 @@
-"""What happens around each task: a connection that broke is replaced before it is used again, none waits for ever."""
+"""What happens around a worker and each task: it refuses a Redis that evicts, a connection that broke is replaced
+before it is used again, none waits for ever.
+"""
 
+import sys
+from contextlib import suppress
 from typing import Any
 
-from celery.signals import task_prerun, worker_process_init
+from celery.signals import task_prerun, worker_init, worker_process_init
 from django.db import close_old_connections
+
+
+@worker_init.connect
+def demand_noeviction(**kwargs: Any) -> None:
+    """The worker ends with exit code 2 where Redis may evict; called once, before it takes any task.
+
+    One that does not answer may come later, and readiness tells then. An exception would be logged and passed over by
+    Celery; SystemExit is not.
+    """
+    from readmodels import errors, eviction  # the settings are not loaded while Celery is
+
+    try:
+        with suppress(errors.StoreUnavailable):
+            eviction.demand()
+    except eviction.MayEvict as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
 
 
 @worker_process_init.connect

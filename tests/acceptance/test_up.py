@@ -14,6 +14,7 @@ import pytest
 from project.child import wait_until
 from project.env import ROOT, SERVER_VARIABLES
 from project.preflight import is_answering
+from readmodels import connection
 
 START_SECONDS = 60
 # Stopping is bounded: 10 s for the parts, 20 s for each server; a second or two in fact.
@@ -156,3 +157,14 @@ def test_a_server_that_can_not_be_used_is_named(up, variable, value):
 
 def test_one_redis_database_can_not_be_both(up):
     assert "BROKER_URL" in refused(up(REDIS_URL="redis://localhost:6379/0", BROKER_URL="redis://127.0.0.1"))
+
+
+def test_a_redis_that_may_evict_is_refused(up, servers):
+    connection.read_models().config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        output = refused(up(REDIS_URL=servers.urls["REDIS_URL"]))
+    finally:
+        connection.read_models().config_set("maxmemory-policy", "noeviction")
+    assert output.startswith("REDIS_URL: ")
+    assert "allkeys-lru" in output
+    assert "redis-cli CONFIG SET maxmemory-policy noeviction" in output

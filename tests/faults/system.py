@@ -54,15 +54,22 @@ class System:
 
     # Its parts
 
-    def start_worker(self, name: str = "worker", processes: int = 2, **environ: str) -> None:
-        """A Celery worker takes tasks when this returns."""
-        command = [*site.worker_command(processes), f"--hostname={name}@here"]
+    def start_worker(
+        self, name: str = "worker", processes: int = 2, queues: str = "live,bulk,repair", **environ: str
+    ) -> None:
+        """A Celery worker takes tasks of these queues when this returns."""
+        command = [*site.worker_command(processes, queues), f"--hostname={name}@here"]
         self._start(name, command, environ)
         assert child.wait_until(lambda: " ready." in self.log(name), START_SECONDS), self.log(name)
 
     def start_beat(self, **environ: str) -> None:
         """Sweeps are due each second."""
         self._start("beat", site.beat_command(self.folder), environ)
+
+    def start_relay(self, **environ: str) -> None:
+        """A relay projects, sweeps and repairs."""
+        self._start("relay", site.relay_command(), environ)
+        assert child.wait_until(lambda: "relay_started" in self.log("relay"), START_SECONDS), self.log("relay")
 
     def start_writer(self, user_ids: Sequence[int], seed: int, **environ: str) -> None:
         """A writer is at work in a process of its own."""
@@ -190,7 +197,7 @@ class System:
         self.is_sound = True
 
     def _tails(self) -> str:
-        return "\n".join(f"--- {name}\n{child.tail(self._log(name), 30)}" for name in ("worker", "beat"))
+        return "\n".join(f"--- {name}\n{child.tail(self._log(name), 30)}" for name in ("worker", "beat", "relay"))
 
 
 def _without_fault(is_true: Callable[[], bool]) -> bool:

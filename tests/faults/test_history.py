@@ -1,18 +1,18 @@
 """The history checker: writers and projectors at once, random stalls between the steps, no lease to keep them apart."""
 
 import random
-import threading
 import time
+from contextlib import suppress
 
 import pytest
-from django.db import connection
 
 from project import child
 from readmodels import faults, isolation, projector
 from readmodels.conf import conf
 from readmodels.errors import ReadModelError
 from readmodels.store import Store
-from tests.faults.system import HEAL_SECONDS, System, scaled
+from tests.faults.crew import Crew
+from tests.faults.system import System, scaled
 from tests.faults.watcher import Watcher
 from tests.faults.writers import Writers
 
@@ -46,29 +46,13 @@ def stall_at_random(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     monkeypatch.setattr(faults, "reached", reached)
 
 
-class Projectors:
+class Projectors(Crew):
     """Threads that project until the block ends, beside the worker."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._is_over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(PROJECTORS)]
+        super().__init__([self._project] * PROJECTORS, pause_seconds=0.005)
 
-    def __enter__(self) -> "Projectors":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._is_over.set()
-        for thread in self._threads:
-            thread.join(timeout=HEAL_SECONDS)
-        assert not any(thread.is_alive() for thread in self._threads)
-
-    def _run(self) -> None:
-        while not self._is_over.wait(0.005):
-            try:
-                projector.settle(self._store)
-            except ReadModelError:
-                continue
-        connection.close()
+    def _project(self) -> None:
+        with suppress(ReadModelError):
+            projector.settle(self._store)

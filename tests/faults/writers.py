@@ -4,10 +4,10 @@ A write that fails is noted and the next one begun, as the next request would be
 """
 
 import random
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models import F
@@ -17,6 +17,7 @@ from orders.commands import pay_order, place_order, restock_product
 from orders.models import Order, OrderLine, Product
 from orders.status import Status
 from project import child
+from tests.faults.crew import Crew
 from users.commands import rename_user
 from users.models import User
 
@@ -91,15 +92,16 @@ def _revoke(user_id: int, chance: random.Random) -> None:
     AuthToken.objects.filter(user_id=user_id).delete()
 
 
-class Writers:
+class Writers(Crew):
     """Threads that write until the block ends; each user belongs to one of them, so that its counter only grows."""
 
     def __init__(self, user_ids: Sequence[int], seed: int, count: int = 4, pause_seconds: float = 0.01) -> None:
         self.outcomes: list[Outcome] = []
-        self._is_over = threading.Event()
-        self._pause_seconds = pause_seconds
         writers = [Writer(seed * 1000 + place, user_ids[place::count]) for place in range(count)]
-        self._threads = [threading.Thread(target=self._run, args=(writer,), daemon=True) for writer in writers]
+        super().__init__([partial(self._write, writer) for writer in writers], pause_seconds)
+
+    def _write(self, writer: Writer) -> None:
+        self.outcomes.append(writer.write())
 
     @property
     def done(self) -> int:
@@ -115,20 +117,3 @@ class Writers:
     def answered(self) -> dict[int, int]:
         """The last counter, by user, that a write was answered for."""
         return {outcome.user_id: outcome.counter for outcome in self.outcomes if outcome.error is None}
-
-    def __enter__(self) -> "Writers":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._is_over.set()
-        for thread in self._threads:
-            thread.join(timeout=60)
-        assert not any(thread.is_alive() for thread in self._threads), "a write has not ended after 60 s"
-
-    def _run(self, writer: Writer) -> None:
-
-        while not self._is_over.wait(self._pause_seconds):
-            self.outcomes.append(writer.write())
-        connection.close()

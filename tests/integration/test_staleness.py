@@ -10,8 +10,9 @@ from orders.models import Order, Product
 from orders.readmodels.customer_orders import CustomerOrders
 from orders.readmodels.order_detail import OrderDetail
 from orders.readmodels.product_card import ProductCard
-from readmodels import consistency, models, projector, testing
+from readmodels import consistency, deadletters, models, projector, sweeping, testing
 from readmodels.consistency import Token
+from readmodels.deadletters import Failure
 from readmodels.errors import CannotSay, NotBuilt, NotYet, StoreLost, TooStale
 from readmodels.query import Reader
 from readmodels.store import Store
@@ -214,6 +215,14 @@ def test_reader_waits_until_the_first_bucket_says_so(store):
     assert answer.freshness.as_of.timestamp() > said + 50
 
 
+def test_bound_that_only_chance_could_meet_is_not_waited_for(store, reader):
+    say(store, seconds_ago=100)
+    begun = time.monotonic()
+    with pytest.raises(TooStale):
+        reader.document(UserProfile, 999, max_stale_seconds=0, wait_seconds=10)
+    assert time.monotonic() - begun < 5
+
+
 def test_staleness_and_token_are_both_kept(store):
     user = add_user()
     testing.drain(store)
@@ -316,6 +325,23 @@ def test_parked_document_is_too_stale_for_any_bound_at_once(store, reader, order
     assert time.monotonic() - begun < 5
     assert reader.document(OrderDetail, 1, max_stale_seconds=1e9, is_stale_fine=True).freshness.is_stale
     assert not reader.document(OrderDetail, 2, max_stale_seconds=1e9).freshness.is_stale
+
+
+def test_dead_letter_is_known_to_readers_until_it_is_gone(store, reader, orders):
+    generation = models.Generation.objects.get(read_model="OrderDetail", state="live").number
+    for key in ("1", "999"):
+        failure = Failure("OrderDetail", generation, "orders_order", key, None, [], "poison", "")
+        deadletters.park([failure], attempts=5)
+    sweeping.publish_progress(store)
+    assert [reader.document(OrderDetail, key).freshness.is_stale for key in (1, 2)] == [True, False]
+    assert not reader.document(OrderDetail, 2, max_stale_seconds=60).freshness.is_stale
+    with pytest.raises(NotBuilt):
+        reader.document(OrderDetail, 999)
+    for letter in deadletters.listed():
+        deadletters.discard(letter.id)
+    sweeping.publish_progress(store)
+    assert not reader.document(OrderDetail, 1).freshness.is_stale
+    assert reader.document(OrderDetail, 999).body is None
 
 
 # What may not be read
