@@ -8,9 +8,9 @@ from django.db import connection as database
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
-from readmodels import connection, eviction, keys
+from readmodels import eviction, keys
 from readmodels.connection import RedisError
-from readmodels.errors import ReadModelError
+from readmodels.errors import ReadModelError, StoreMoved
 from readmodels.eviction import MayEvict
 from readmodels.store import Store
 
@@ -54,13 +54,14 @@ def _postgresql() -> None:
 
 def _read_models() -> None:
     """Every bucket holds its progress, and the read models point at a generation."""
-    pipeline = connection.read_models().pipeline(transaction=False)
-    for bucket in range(keys.BUCKETS):
-        pipeline.exists(keys.progress(bucket))
-    missing = keys.BUCKETS - sum(pipeline.execute())
+    store = Store()
+    try:
+        missing = store.all_progress().count(None)
+    except StoreMoved:
+        raise Unfit("Redis was restarted or failed over and is being looked at") from None
     if missing:
         raise Unfit(f"{missing} of {keys.BUCKETS} buckets are being filled")
-    if not Store().pointers():
+    if not store.pointers():
         raise Unfit("no read model is built yet")
 
 

@@ -56,6 +56,10 @@ class Conf:
 OUTLIVES = (("tombstone_seconds", "attempt_seconds"), ("retired_seconds", "pointer_seconds"))
 
 
+# The ring of tables that acknowledged changes are kept in has 32 hours, of which the one to come stays empty.
+AT_MOST = {"acknowledged_hours": 30}
+
+
 @cache
 def conf() -> Conf:
     """The checked settings; raises ImproperlyConfigured naming the setting, its value and what is accepted."""
@@ -76,6 +80,10 @@ def conf() -> Conf:
         if value <= least:
             accepted = f"more than {shorter.upper()}, which is {least!r}"
             raise ImproperlyConfigured(f"READMODELS[{longer.upper()!r}]={value!r}; accepted: {accepted}")
+    for name, most in AT_MOST.items():
+        value = getattr(found, name)
+        if value > most:
+            raise ImproperlyConfigured(f"READMODELS[{name.upper()!r}]={value!r}; accepted: at most {most}")
     return found
 
 

@@ -14,7 +14,7 @@ import structlog
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from readmodels import acknowledged, buckets, consistency, keys, outbox, snapshot
+from readmodels import acknowledged, buckets, consistency, eviction, keys, outbox, snapshot
 from readmodels.conf import conf
 from readmodels.consistency import Stamp
 from readmodels.models import GenerationState
@@ -22,8 +22,6 @@ from readmodels.snapshot import Snapshot, is_visible
 from readmodels.store import Store, StoreState
 
 log = structlog.get_logger()
-
-SAFE_POLICY = "noeviction"
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def beat(store: Store) -> None:
         known = _known(cursor)
     state = store.state()  # after what PostgreSQL knows: another's beat in between only adds to the count
     found = _parse(state.heartbeat)
-    if state.eviction_policy != SAFE_POLICY:
+    if state.eviction_policy != eviction.REQUIRED:
         _distrust(state.eviction_policy)
         return
     if not known.is_met_by(state, found):
@@ -122,7 +120,7 @@ def _distrust(policy: str) -> None:
     """No Redis is trusted: this one may drop any document at any time, and nobody would know."""
     with connection.cursor() as cursor:
         cursor.execute("UPDATE readmodels_heartbeat SET store_id = '' WHERE store_id <> ''")
-    log.error("redis_evicts", policy=policy, required=SAFE_POLICY)
+    log.error("redis_evicts", policy=policy, required=eviction.REQUIRED)
 
 
 @transaction.atomic

@@ -31,6 +31,7 @@ def reset(store: Store) -> None:
     generations.drop_retired(store, after_seconds=0)
     if sweeping.is_repair_due(store):
         rebuild.repair(store)
+    sweeping.beat(store)  # from here on what was just filled need not be filled again
     sweeping.publish_progress(store)
 
 

@@ -23,7 +23,8 @@ class Proxy:
     """Passes bytes between TCP clients and a server on a unix socket, both ways, until told to stall."""
 
     def __init__(self, server: Path) -> None:
-        self._server = server
+        # Where new connections lead; change it for a fail-over.
+        self.server = server
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._is_flowing = threading.Event()
@@ -52,7 +53,7 @@ class Proxy:
     def _serve(self, client: socket.socket) -> None:
         self._is_flowing.wait()
         with closing(client), closing(socket.socket(socket.AF_UNIX)) as server, suppress(OSError):
-            server.connect(str(self._server))
+            server.connect(str(self.server))
             answers = threading.Thread(target=self._pass_on, args=(server, client), daemon=True)
             answers.start()
             self._pass_on(client, server)

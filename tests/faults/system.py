@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,6 +123,15 @@ class System:
         return self.servers.postgres.url.replace("@/readmodels?", f"@/{name}?")
 
     # Its state
+
+    @contextmanager
+    def reading(self, store: Store) -> Iterator[None]:
+        """Until the block ends, this is where the read models are looked at."""
+        before, self.store = self.store, store
+        try:
+            yield
+        finally:
+            self.store = before
 
     def make_well(self) -> None:
         """All parts run and have nothing left to do; what a failed test left behind is thrown away."""

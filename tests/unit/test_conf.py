@@ -43,7 +43,7 @@ def test_whole_number_of_seconds_is_a_number(configured):
 
 
 def test_unknown_setting_is_named(configured):
-    assert "READMODELS['BATCH_ROW'] is unknown; accepted: ATTEMPT_SECONDS, BATCH_ROWS" in refusal(
+    assert "READMODELS['BATCH_ROW'] is unknown; accepted: ACKNOWLEDGED_HOURS, ATTEMPT_SECONDS" in refusal(
         configured, BATCH_ROW=5
     )
 
@@ -87,3 +87,7 @@ def test_generation_dropped_before_readers_let_go_is_refused(configured):
 
 def test_value_of_a_setting_is_read_once(configured):
     assert configured() is conf()
+
+
+def test_more_hours_than_the_ring_holds_are_refused(configured):
+    assert refusal(configured, ACKNOWLEDGED_HOURS=31) == "READMODELS['ACKNOWLEDGED_HOURS']=31; accepted: at most 30"
