@@ -7,7 +7,7 @@ of theirs waits with them: a fan-out is pending like any change), and one pass m
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -22,13 +22,16 @@ from readmodels.snapshot import require_epoch
 
 log = structlog.get_logger()
 
+# Documents per statement: 100,000 in one did not end within STATEMENT_SECONDS on a busy machine, and never would have.
+CHUNK = 5_000
+
 # The children of a fan-out. Coalescing replaces a pending change (it goes, a new id comes, with all writers that it
 # stands for), it never updates or skips one: a projector may be at work on what that one stood for.
 CHILDREN_SQL = f"""
-    WITH touched AS MATERIALIZED (SELECT DISTINCT key FROM ({{touched}}) AS t (key)),
+    WITH touched AS (SELECT unnest(%s::text[]) AS key),
          doomed AS (SELECT c.id FROM readmodels_change c JOIN touched t USING (key)
                     WHERE c.source = %s AND c.shard >= {outbox.SHARDS} AND NOT c.is_fan_out
-                    ORDER BY c.id FOR UPDATE OF c),
+                    ORDER BY c.key, c.id FOR UPDATE OF c),
          old AS (DELETE FROM readmodels_change c USING doomed d WHERE c.id = d.id
                  RETURNING c.key, c.writers, c.read_models, c.at),
          coalesced AS (SELECT old.key, array_agg(DISTINCT w) AS writers, array_agg(DISTINCT m) AS read_models,
@@ -98,12 +101,22 @@ def _insert_children(cursor: CursorWrapper, parents: Sequence[Change]) -> int:
             ways[generation.plan.root_table].append(way)
     count = 0
     for table, found in ways.items():
-        touched = " UNION ALL ".join(sql for sql, _ in found)
-        anchors = [values for _, values in found]
-        sql = CHILDREN_SQL.format(touched=touched)
-        cursor.execute(sql, [*anchors, table, table, at, writers, sorted(names[table])])
-        count += cursor.rowcount
+        for keys in _touched(found):
+            cursor.execute(CHILDREN_SQL, [keys, table, table, at, writers, sorted(names[table])])
+            count += cursor.rowcount
     return count
+
+
+def _touched(ways: Sequence[tuple[str, list[str]]]) -> Iterator[list[str]]:
+    """The root keys that the ways lead to, as one snapshot shows them, a bounded number at a time.
+
+    In order, so that two fan-outs with common documents wait for one another and not both.
+    """
+    union = " UNION ALL ".join(sql for sql, _ in ways)
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(f"SELECT DISTINCT key FROM ({union}) AS t (key) ORDER BY key", [anchors for _, anchors in ways])
+        while rows := cursor.fetchmany(CHUNK):
+            yield [key for [key] in rows]
 
 
 def _is_left_for(parent: Change, generation: Generation) -> bool:

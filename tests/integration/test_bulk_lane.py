@@ -74,6 +74,15 @@ def test_fan_out_becomes_one_change_per_document(store, wide):
     assert {tuple(change.read_models) for change in children()} == {("OrderDetail", "OrdersByStatus")}
 
 
+def test_fan_out_of_many_is_worked_out_in_parts(store, wide, monkeypatch):
+    monkeypatch.setattr(fan_out, "CHUNK", 2)
+    token = rename(wide, "B")
+    projector.settle(store)
+    expand(store)
+    assert children().count() == ORDERS
+    assert {tuple(change.writers) for change in children()} == {(token.xid,)}
+
+
 def test_change_beside_a_wide_one_is_not_delayed(store, wide):
     other = add_user(name="X")
     order = add_order(other)

@@ -61,7 +61,8 @@ def test_poison_of_one_read_model_is_no_poison_of_another(store):
     assert body(store, OrderDetail, order.pk)["total_cents"] == POISON_CENTS
 
 
-def test_failed_change_waits_for_its_next_attempt(store):
+def test_failed_change_waits_for_its_next_attempt(store, monkeypatch):
+    monkeypatch.setattr(isolation, "FIRST_DELAY_SECONDS", 60.0)
     poison()
     projector.settle(store)
     change = models.Change.objects.get()
