@@ -71,21 +71,21 @@ class Reader:
         What may not be read (`may_read` is called with the body at each look) is judged as if there were none, so that
         not even the time of the answer tells one from the other.
         """
-        generation = self._generation(of)
+        generation, name = self._generation(of), key_text(key)
 
         def read(judge: Judge) -> tuple[Answer, Lack | None]:
-            kept, stored = self._store.document(of.__name__, generation, key_text(key))
-            return _answer(of, key, kept, stored, judge, may_read)
+            kept, stored = self._store.document(of.__name__, generation, name)
+            return _answer(of, name, kept, stored, judge, may_read)
 
         return self._wait(of, read, wish)
 
     def documents(self, of: type[Document], keys: Sequence[Key], **wish: Unpack[Wish]) -> list[Answer]:
         """The same for several keys, in one round trip."""
-        generation = self._generation(of)
+        generation, names = self._generation(of), [key_text(key) for key in keys]
 
         def read(judge: Judge) -> tuple[list[Answer], Lack | None]:
-            found = self._store.documents(of.__name__, generation, [key_text(key) for key in keys])
-            answers = [_answer(of, key, *stored, judge) for key, stored in zip(keys, found, strict=True)]
+            found = self._store.documents(of.__name__, generation, names)
+            answers = [_answer(of, name, *stored, judge) for name, stored in zip(names, found, strict=True)]
             return [answer for answer, _ in answers], worst(lack for _, lack in answers)
 
         return self._wait(of, read, wish)
@@ -187,7 +187,7 @@ def _pointer(of: type[ReadModel]) -> str:
 
 def _answer(
     of: type[Document],
-    key: Key,
+    key: str,
     kept: bytes | None,
     stored: bytes | None,
     judge: Judge,
@@ -198,9 +198,9 @@ def _answer(
         built, body = None, b""
     # Dead letters are named by the root's key; where documents have another one, it may be any of them.
     is_named = _is_by_root_key(of)  # type: ignore[arg-type]  # a class is hashable
-    judged = judge(kept, key_text(key) if is_named else None, built)
+    judged = judge(kept, key if is_named else None, built)
     if judged.is_parked and not body:
-        raise NotBuilt(f"{of.__name__} {key_text(key)} may be parked")
+        raise NotBuilt(f"{of.__name__} {key} may be parked")
     version = judged.version if built is None else built.version
     return Answer(body or None, version, judged.freshness), judged.lack
 

@@ -95,8 +95,9 @@ class Judge:
         return Judged(progress.stamp.version, freshness, is_parked, lack)
 
     def _lack_of_tokens(self, progress: Progress, built: Stamp | None) -> Lack | None:
+        tokens = tokens_of(self.wish)
         try:
-            if all(progress.includes(token, self.read_model, built) for token in tokens_of(self.wish)):
+            if not tokens or all(progress.includes(token, self.read_model, built) for token in tokens):
                 return None
         except CannotSay as error:
             return Lack(error, may_come=False)
@@ -129,15 +130,15 @@ def until_shown(
     The first bucket's progress is written by every drain, the others' by each sweep: where the bucket at hand can't
     tell yet, the first one may; what is read after it said so shows as much.
     """
-    seconds = wait_seconds(wish)
-    deadline = clock() + seconds
+    begun = clock()
     known: Progress | None = None
     attempt = 0
     while True:
         found, lack = read(judge(known))
         if lack is None:
             return found
-        if not lack.may_come or (known is not None and clock() >= deadline):
+        seconds = wait_seconds(wish)
+        if not lack.may_come or (known is not None and clock() >= begun + seconds):
             if wish.get("is_stale_fine"):
                 return found
             raise type(lack.error)(f"{lack.error} after {seconds:g} s") if lack.may_come else lack.error
