@@ -1,6 +1,7 @@
 """The worker killed between any two of its steps, killed anywhere, or stopped for longer than it may be."""
 
 import random
+import time
 from contextlib import suppress
 
 import psutil
@@ -11,19 +12,23 @@ from readmodels import faults, outbox
 from tests.faults.system import HEAL_SECONDS, KILLED, LAG_SECONDS, System, scaled
 from tests.faults.watcher import Watcher
 from tests.faults.writers import Writers
+from tests.rows import add_user
+from users.models import User
+
+# 50 in all, of which 20 anywhere.
+KILLS_AT_EACH_POINT = scaled(5, 15)
+KILLS_ANYWHERE = scaled(20, 150)
 
 
+# A sound worker goes on beside it: with none, a change would be parked that five projectors in a row died of.
 @pytest.mark.parametrize("point", faults.POINTS)
 def test_worker_killed_between_steps_loses_nothing(system: System, point: str):
     customers = system.add_customers(8)
-    kills = scaled(2, 8)
     with Watcher(customers) as watcher:
         with Writers(customers, seed=1):
-            system.kill("worker")
-            system.start_worker(READMODELS_FAULT=f"{point}:kill:0.3")
-            assert child.wait_until(lambda: system.log("worker").count(KILLED) >= kills, HEAL_SECONDS)
-            system.kill("worker")
-            system.start_worker()
+            system.start_worker("dying", READMODELS_FAULT=f"{point}:kill:0.5")
+            assert child.wait_until(lambda: system.log("dying").count(KILLED) >= KILLS_AT_EACH_POINT, HEAL_SECONDS)
+            system.kill("dying")
             assert child.wait_until(lambda: outbox.lag_seconds() < LAG_SECONDS, HEAL_SECONDS)
         system.assert_converged(watcher)
 
@@ -31,13 +36,20 @@ def test_worker_killed_between_steps_loses_nothing(system: System, point: str):
 def test_worker_killed_anywhere_is_back_within_the_lag(system: System):
     chance = random.Random(2)
     customers = system.add_customers(8)
+    for _ in range(50):
+        add_user()
+    lags = []
+    killed = 0
     with Watcher(customers) as watcher:
         with Writers(customers, seed=2) as writers:
-            for _ in range(scaled(5, 40)):
+            while killed < KILLS_ANYWHERE:
                 writers.go_on(chance.randrange(5, 60))
-                kill_one(system, chance)
-                assert child.wait_until(lambda: outbox.lag_seconds() < LAG_SECONDS, HEAL_SECONDS)
+                killed += kill_some(system, chance)
+                lags.append(greatest_lag())
         system.assert_converged(watcher)
+    print("greatest lag after each kill, in seconds:", *(f"{lag:.1f}" for lag in sorted(lags)))
+    # Half of them: on a machine busy with other tests, a process that replaces a killed one waits for its turn.
+    assert sorted(lags)[len(lags) // 2] < LAG_SECONDS
 
 
 def test_whole_worker_and_beat_killed_lose_nothing(system: System):
@@ -93,7 +105,25 @@ def is_stopped(system: System) -> bool:
     return all(process.status() == psutil.STATUS_STOPPED for process in system.pool("stopped"))
 
 
-def kill_one(system: System, chance: random.Random) -> None:
-    """One of the processes that run tasks is killed; the worker replaces it."""
-    with suppress(psutil.NoSuchProcess, IndexError):
-        chance.choice(system.pool()).kill()
+def kill_some(system: System, chance: random.Random) -> int:
+    """One or all of the processes that run tasks are killed, and the worker replaces them; returns how many."""
+    found = system.pool()
+    chosen = chance.sample(found, chance.randint(1, len(found))) if found else []
+    for process in chosen:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    return len(chosen)
+
+
+def greatest_lag() -> float:
+    """How old a change has become until all was projected that had been written by now, some of it in each shard."""
+    bystanders = User.objects.exclude(name__startswith="Count")
+    bystanders.update(country=str(time.monotonic()))
+    written, lags = time.monotonic(), [0.0]
+
+    def is_projected() -> bool:
+        lags.append(outbox.lag_seconds())
+        return lags[-1] < time.monotonic() - written
+
+    assert child.wait_until(is_projected, HEAL_SECONDS)
+    return max(lags)
