@@ -22,6 +22,7 @@ from readmodels import (
     outbox,
     projector,
     rebuild,
+    snapshot,
     sweeping,
     testing,
 )
@@ -154,15 +155,34 @@ def test_same_server_with_older_contents_is_noticed(store):
     testing.assert_law(store)
 
 
-def test_second_failure_before_the_first_is_mended_loses_nothing(store, behind):
-    older = copies.taken(behind._client)
+def test_second_failure_does_not_hide_what_is_left_of_the_first(behind):
     sweeping.beat(behind)
+    left = {change.id for change in pending()}
+    sweeping.beat(behind)
+    older = copies.taken(behind._client)
     rename_user(user_id=2, name="Later")
+    project_others_than(left, behind)
+    sweeping.beat(behind)
     copies.put(older, behind._client)
     sweeping.beat(behind)
+    project_others_than(left, behind)
+    sweeping.publish_progress(behind)
+    with pytest.raises(StoreLost):
+        Reader(behind).page(CustomerOrders, 1)
     settle(behind)
     assert body(behind, UserProfile, 2)["name"] == "Later"
     testing.assert_law(behind)
+
+
+def pending() -> list[outbox.Change]:
+    with snapshot.reading() as (cursor, _):
+        return outbox.visible(cursor, LIVE, 1000)
+
+
+def project_others_than(left: set[int], store: Store) -> None:
+    ids = [change.id for change in pending() if change.id not in left]
+    assert ids
+    projector.project(store, LIVE, only=ids)
 
 
 # Acknowledging
