@@ -7,8 +7,7 @@ from contextlib import suppress
 import pytest
 
 from project import child
-from readmodels import faults, isolation, projector
-from readmodels.conf import conf
+from readmodels import faults, projector
 from readmodels.errors import ReadModelError
 from readmodels.store import Store
 from tests.faults.crew import Crew
@@ -26,8 +25,6 @@ def test_projectors_that_stall_anywhere_agree_with_a_rebuild(system: System, mon
     stall_at_random(monkeypatch, seed)
     # A lease only saves double work: without it, all projectors are at the same changes.
     monkeypatch.setattr(Store, "take_leases", lambda store, names, holder, seconds: list(names))
-    # The lease is also what tells an attempt that goes on beside another from one whose projector died.
-    monkeypatch.setattr(isolation, "begin", lambda shards: conf().batch_rows)
     with Watcher(customers) as watcher:
         with Projectors(system.store), Writers(customers, seed, count=WRITERS, pause_seconds=0) as writers:
             assert child.wait_until(lambda: writers.done >= scaled(1_000, 10_000), WRITES_SECONDS)
