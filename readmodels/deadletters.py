@@ -30,6 +30,7 @@ class Failure:
     writers: Sequence[int]
     error: str
     traceback: str
+    at: datetime | None = None  # when the change was made; None: there was none, it was met while filling
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def retry(id: int) -> bool:
         cursor.execute(
             "WITH gone AS (DELETE FROM readmodels_dead_letter WHERE id = %s RETURNING *)"
             " INSERT INTO readmodels_change (source, key, before, xid, at, shard, writers, read_models)"
-            " SELECT source, key, before, pg_current_xact_id()::text::bigint, parked_at,"
+            " SELECT source, key, before, pg_current_xact_id()::text::bigint, at,"
             " %s + (hashtext(key) & %s), writers, ARRAY[read_model] FROM gone",
             [id, outbox.SHARDS, outbox.SHARDS - 1],
         )
@@ -94,11 +95,12 @@ def _insert(failure: Failure, attempts: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO readmodels_dead_letter AS d (read_model, generation, source, key, before, writers, error,"
-            " traceback, attempts, parked_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp())"
+            " traceback, attempts, at, parked_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, COALESCE(%s, clock_timestamp()), clock_timestamp())"
             " ON CONFLICT (read_model, generation, key) DO UPDATE SET"
             " writers = ARRAY(SELECT DISTINCT unnest(d.writers || EXCLUDED.writers) ORDER BY 1),"
             " before = COALESCE(d.before, EXCLUDED.before), error = EXCLUDED.error, traceback = EXCLUDED.traceback,"
-            " attempts = d.attempts + EXCLUDED.attempts, parked_at = EXCLUDED.parked_at",
+            " attempts = d.attempts + EXCLUDED.attempts, at = least(d.at, EXCLUDED.at), parked_at = EXCLUDED.parked_at",
             [
                 failure.read_model,
                 failure.generation,
@@ -109,6 +111,7 @@ def _insert(failure: Failure, attempts: int) -> None:
                 failure.error,
                 failure.traceback,
                 attempts,
+                failure.at,
             ],
         )
 

@@ -9,6 +9,7 @@ no clean-up) is isolated and parked like any other.
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -172,14 +173,19 @@ def _failures(change: Change, generation: Generation, error: Exception) -> list[
     """A failure for each root row that the change itself names in the generation."""
     before = change.before if change.source == generation.plan.root_table else None
     roots = sorted(building.own_roots(generation.plan, change))
-    return [failure(generation, key, before, change.writers, error) for key in roots]
+    return [failure(generation, key, before, change.writers, error, change.at) for key in roots]
 
 
 def failure(
-    generation: Generation, key: str, before: dict[str, Any] | None, writers: Sequence[int], error: Exception
+    generation: Generation,
+    key: str,
+    before: dict[str, Any] | None,
+    writers: Sequence[int],
+    error: Exception,
+    at: datetime | None = None,
 ) -> Failure:
     """What is to be parked of a root row that could not be made in a generation."""
     plan = generation.plan
     text = f"{type(error).__name__}: {error}".strip()
     trace = "".join(traceback.format_exception(error))
-    return Failure(plan.name, generation.number, plan.root_table, key, before, writers, text, trace)
+    return Failure(plan.name, generation.number, plan.root_table, key, before, writers, text, trace, at)

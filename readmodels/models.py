@@ -97,6 +97,8 @@ class DeadLetter(models.Model):
     error = models.TextField()
     traceback = models.TextField()
     attempts = models.IntegerField()
+    # When the oldest of the changes that it stands for was made.
+    at = models.DateTimeField(db_default=Now())
     parked_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -20,6 +20,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
+from readmodels.errors import NotBuilt
 from readmodels.query import reader
 from users.readmodels.access_grant import AccessGrant
 
@@ -88,8 +89,10 @@ def _token(request: HttpRequest) -> str | None:
 
 def _granted(token: str) -> tuple[Principal, str]:
     digest = hash_token(token)
-    body = reader().document(AccessGrant, digest).body
-    grant = json.loads(body) if body else None
+    answer = reader().document(AccessGrant, digest)
+    if answer.freshness.is_stale:  # its newest state could not be made, and may be that it has ended
+        raise NotBuilt("the grant is parked")
+    grant = json.loads(answer.body) if answer.body else None
     if grant is None or not grant["is_active"] or _is_over(grant["expires_at"]):
         raise AuthenticationFailed
     return Principal(grant["user_id"], grant["is_staff"], grant["is_superuser"]), digest

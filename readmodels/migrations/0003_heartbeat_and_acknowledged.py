@@ -1,6 +1,7 @@
-"""What notices a Redis that went back, and the acknowledged changes that are then projected again."""
+"""What notices a Redis that went back, the acknowledged changes that are then projected again, the age of what is parked."""
 
 import django.contrib.postgres.fields
+import django.db.models.functions.datetime
 from django.db import migrations, models
 
 # As many hours in a ring, so that old ones are emptied without reading them, and nothing has to be made in time.
@@ -41,6 +42,11 @@ class Migration(migrations.Migration):
                 ("filled_xid", models.BigIntegerField(default=0)),
             ],
             options={"db_table": "readmodels_heartbeat"},
+        ),
+        migrations.AddField(
+            model_name="deadletter",
+            name="at",
+            field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
         ),
         migrations.RunSQL(FORWARDS, "DROP TABLE readmodels_acknowledged;"),
     ]

@@ -7,6 +7,8 @@ from django.utils import timezone
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
+from readmodels import deadletters
+from readmodels.deadletters import Failure
 from readmodels.testing import drain
 from tests.api import PASSWORD, body, client_of, fields, person
 from tests.unreachable import no_redis
@@ -95,6 +97,15 @@ def test_deactivation_ends_access_to_queries(ada, store):
     client_of(person("sam", is_staff=True)).post(f"/api/users/{ada.pk}/deactivate")
     drain(store)
     assert client.get(f"/api/users/{ada.pk}").status_code == 401
+
+
+def test_grant_whose_newest_state_is_parked_opens_nothing(ada, store):
+    client, digest = client_of(ada), AuthToken.objects.get(user=ada).digest
+    drain(store)
+    assert client.get(f"/api/users/{ada.pk}").status_code == 200
+    deadletters.park([Failure("AccessGrant", 1, "knox_authtoken", digest, None, [1], "it failed", "")], attempts=5)
+    drain(store)
+    assert client.get(f"/api/users/{ada.pk}").status_code == 503
 
 
 def test_deactivation_behind_the_commands_back_ends_access_too(ada, store):
