@@ -196,7 +196,7 @@ def progress(
     oldest: dict[str, float] = {}
     if pending is None or parked is None:
         horizon, at = outbox.horizon(cursor)
-        shown = f"{horizon}:{horizon}:"
+        shown = _lowered(snapshot.text, horizon)
         oldest = dict.fromkeys(names, at.timestamp()) if at else {}
         doubtful = names if outbox.is_pending_of(cursor, snapshot.replays) else set()
     else:
@@ -229,6 +229,13 @@ def _named(parked: Sequence[Parked] | None, names: Set[str]) -> dict[str, list[s
     for letter in parked:
         keys[letter.read_model].append(letter.key)
     return {name: found if len(found) <= NAMED_KEYS else None for name, found in keys.items()}
+
+
+def _lowered(snapshot: str, horizon: int) -> str:
+    """The snapshot as if no transaction from the horizon on had begun; what ran below it runs still."""
+    xmin, _, running = snapshot.split(":")
+    below = [xid for xid in running.split(",") if xid and int(xid) < horizon]
+    return f"{min(int(xmin), horizon)}:{horizon}:{','.join(below)}"
 
 
 def parse_progress(stored: bytes) -> Progress:

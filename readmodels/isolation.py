@@ -25,7 +25,7 @@ from readmodels.snapshot import Snapshot
 
 PARK_AFTER = 5  # attempts at one change alone
 FIRST_DELAY_SECONDS = 0.4  # doubled with each attempt: 0.4 to 3.2 s, some 6 s until something is parked
-AFTER_ONE_DEATH = 22  # changes in a batch after its projector died once: two steps from 500 to one alone
+AFTER_ONE_DEATH = 22  # changes in a part of a batch that its projector died of once: two steps from 500 to one alone
 
 # SQLSTATEs that say something of the server and nothing of the statement: connections, rollbacks, shutdowns, resources.
 SERVER_STATES = ("08", "40", "53", "55", "57P", "58")
@@ -90,6 +90,16 @@ def split(changes: Sequence[int], together: Callable[[Sequence[int]], object], a
     for half in (changes[:middle], changes[middle:]):
         if _error(partial(together, half)):
             split(half, together, alone)
+
+
+def in_parts(changes: Sequence[int], together: Callable[[Sequence[int]], object], alone: Callable[[int], None]) -> None:
+    """Every change is projected with few others; one that is by itself may have failed before, and is tried alone."""
+    for start in range(0, len(changes), AFTER_ONE_DEATH):
+        part = changes[start : start + AFTER_ONE_DEATH]
+        if len(part) == 1:
+            alone(part[0])
+        else:
+            together(part)
 
 
 def count_attempt(change: int) -> int:

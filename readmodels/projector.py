@@ -105,6 +105,11 @@ def _project_or_isolate(store: Store, shards: Sequence[int]) -> tuple[int, bool]
                 alone(change)
         else:
             try:
+                if limit == isolation.AFTER_ONE_DEATH:
+                    # Each part is acknowledged before the next: what the next death is of stands among the oldest.
+                    due = outbox.due(shards, conf().batch_rows)
+                    isolation.in_parts(due, lambda some: project(store, shards, only=some), alone)
+                    return len(due), True
                 batch = project(store, shards, limit)
                 return len(batch.changes), batch.is_full
             except Exception as error:

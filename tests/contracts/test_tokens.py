@@ -7,6 +7,7 @@ import json
 import random
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -32,10 +33,13 @@ WRITERS, PROJECTORS = 6, 3
 CUSTOMERS, ORDERS = 4, 10
 NO_ORDER = 10**9  # a key that no transaction ever wrote
 
-# How many reads: with everything in the live lane, and with fan-outs by way of the bulk lane.
+# How many reads: with everything in the live lane, with fan-outs by way of the bulk lane, and with more transactions
+# pending than progress names. On two idle cores it takes some 20 s.
 READS = [
-    ({}, scaled(6_000, 60_000)),
-    ({"fan_out_documents": 2}, scaled(4_000, 40_000)),
+    ({}, scaled(4_000, 40_000)),
+    ({"fan_out_documents": 2}, scaled(2_000, 20_000)),
+    ({"pending_changes": 3}, scaled(2_000, 20_000)),
+    ({"pending_changes": 3, "fan_out_documents": 2}, scaled(2_000, 20_000)),
 ]
 
 RETURNING = "RETURNING pg_current_xact_id()::text"
@@ -284,3 +288,20 @@ def test_token_waits_for_nobody_elses_open_transaction(make_world, store, settin
             world.require_own_write(committed)
             older += any(writer.is_open and writer.xid < committed.token.xid for writer in world.writers)
     assert older > 15, "too few transactions were open"
+
+
+def test_progress_with_too_much_to_name_still_knows_what_was_running(store, configured):
+    configured(pending_changes=1)
+    user = add_user(name="A")
+    testing.drain(store)
+    slow = Writer()
+    with closing(slow.connection):
+        slow.write(("customer", user.pk), "B", is_taken_back=False)
+        with snapshot.reading() as (_, now):
+            token = Token(now.epoch, slow.xid)
+        for _ in range(3):
+            add_user()
+        sweeping.publish_progress(store)
+        slow.connection.commit()
+    with pytest.raises(NotYet):
+        Reader(store).document(UserProfile, user.pk, token=token, wait_seconds=0)
