@@ -90,6 +90,7 @@ def test_part_starts_where_redis_is_away(servers, tmp_path, part):
         assert child.wait_until(lambda: HAS_STARTED[part] in log.read_text(), START_SECONDS), log.read_text()
     finally:
         child.kill(process)
+    assert "Traceback" not in log.read_text()
 
 
 def test_up_lets_the_broker_evict(servers):

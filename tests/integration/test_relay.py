@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from project.child import wait_until
 from project.env import ROOT
 from readmodels import connection as redis_connection
 from readmodels import consistency, keys, outbox, projector, rebuild, testing
+from readmodels import relay as relay_module
 from readmodels.errors import ReadModelError
 from readmodels.query import Reader
 from readmodels.relay import PAUSE_SECONDS, Relay
@@ -33,16 +35,27 @@ from users.models import User
 from users.readmodels.user_profile import UserProfile
 
 WITHIN_SECONDS = 30
+OTHERS = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
 @pytest.fixture
-def relay(store):
-    """A relay in threads of the test's process."""
-    found = Relay()
-    found.start()
-    yield found
-    assert found.end() == []
+def begin(store) -> Iterator[Callable[[], Relay]]:
+    """Call it to have a relay at work in threads of the test's process; each has ended when the test has."""
+    begun: list[Relay] = []
+
+    def begin() -> Relay:
+        begun.append(Relay())
+        begun[-1].start()
+        return begun[-1]
+
+    yield begin
+    assert [relay.end() for relay in begun] == [[] for _ in begun]
+
+
+@pytest.fixture
+def relay(begin) -> Relay:
+    return begin()
 
 
 def name_of(store: Store, user: User) -> str | None:
@@ -93,8 +106,19 @@ def test_write_becomes_visible(store, relay):
     assert wait_until(lambda: name_of(store, user) == "B", WITHIN_SECONDS)
 
 
+def test_write_waits_for_no_sweep(store, begin, monkeypatch):
+    monkeypatch.setattr(relay_module, "SWEEP_SECONDS", 3600)
+    first, second = add_user(name="A"), add_user(name="A")
+    begin()
+    assert wait_until(lambda: name_of(store, first) == "A", WITHIN_SECONDS)  # by the sweep at the start, or after it
+    for name in ("B", "C"):
+        rename_user(user_id=second.pk, name=name)
+        assert wait_until(lambda expected=name: name_of(store, second) == expected, WITHIN_SECONDS)
+
+
 def test_token_is_satisfied_by_a_document_that_the_write_did_not_touch(store, relay):
-    user = add_user()
+    user = add_user(name="A")
+    assert wait_until(lambda: name_of(store, user) == "A", WITHIN_SECONDS)
     with consistency.recorded() as written:
         add_user()
     assert Reader(store).document(UserProfile, user.pk, token=written.token, wait_seconds=WITHIN_SECONDS).body
@@ -115,7 +139,34 @@ def test_moved_epoch_is_raised(store, relay):
     assert wait_until(lambda: name_of(store, user) == "B", WITHIN_SECONDS)
 
 
-def test_live_changes_go_on_while_the_bulk_lane_is_held_up(store, configured):
+def test_broken_connection_is_replaced(store, begin, monkeypatch):
+    monkeypatch.setattr(relay_module, "SWEEP_SECONDS", 3600)  # whose transactions would replace it too
+    begin()
+    user = add_user(name="A")
+    assert wait_until(lambda: name_of(store, user) == "A", WITHIN_SECONDS)
+    assert wait_until(lambda: outbox.backlog_rows() == 0, WITHIN_SECONDS)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(pg_terminate_backend(pid)) FROM {OTHERS}")
+        assert cursor.fetchone() != (0,)
+    rename_user(user_id=user.pk, name="B")
+    assert wait_until(lambda: name_of(store, user) == "B", WITHIN_SECONDS)
+
+
+def test_fault_of_the_code_ends_nothing(store, relay, monkeypatch):
+    failed = threading.Event()
+
+    def settle(*args: object) -> int:
+        monkeypatch.undo()
+        failed.set()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(projector, "settle", settle)
+    user = add_user(name="A")
+    assert wait_until(lambda: name_of(store, user) == "A", WITHIN_SECONDS)
+    assert failed.is_set()
+
+
+def test_live_changes_go_on_while_the_bulk_lane_is_held_up(store, begin, configured):
     configured(fan_out_documents=3)
     wide, other = add_user(name="A"), add_user(name="X")
     for _ in range(5):
@@ -123,9 +174,8 @@ def test_live_changes_go_on_while_the_bulk_lane_is_held_up(store, configured):
     testing.drain(store)
     rename_user(user_id=wide.pk, name="B")
     projector.settle(store)
-    relay = Relay()
     with locked("SELECT 1 FROM readmodels_change WHERE is_fan_out"):
-        relay.start()
+        begin()
         assert wait_until(is_waited_for, WITHIN_SECONDS)
         for name in ("Y", "Z"):
             rename_user(user_id=other.pk, name=name)
@@ -134,7 +184,6 @@ def test_live_changes_go_on_while_the_bulk_lane_is_held_up(store, configured):
         assert customer_names(store, wide) == {"A"}
     assert wait_until(lambda: customer_names(store, wide) == {"B"}, WITHIN_SECONDS)
     assert wait_until(lambda: outbox.backlog_rows() == 0, WITHIN_SECONDS)
-    assert relay.end() == []
     testing.assert_law(store)
 
 
@@ -150,25 +199,22 @@ def test_live_changes_go_on_while_a_repair_is_held_up(store, relay):
     assert wait_until(lambda: not rebuild.is_due(store), WITHIN_SECONDS)
 
 
-def test_beside_a_projector_all_is_done_once_it_is_done(store, relay):
-    other = Relay()
-    other.start()
+def test_two_relays_get_along(store, begin):
+    begin(), begin()
     users = [add_user(name="A") for _ in range(20)]
     for name in ("B", "C"):
         for user in users:
             rename_user(user_id=user.pk, name=name)
     assert wait_until(lambda: outbox.backlog_rows() == 0, WITHIN_SECONDS)
-    assert other.end() == []
     testing.assert_law(store)
 
 
-def test_end_comes_after_the_batch_in_hand(store, configured):
+def test_end_comes_after_the_batch_in_hand(store, begin, configured):
     configured(batch_rows=1)
     for _ in range(60):
         add_user()
-    relay = Relay()
     before = outbox.backlog_rows()
-    relay.start()
+    relay = begin()
     assert wait_until(lambda: outbox.backlog_rows() < before, WITHIN_SECONDS)
     assert relay.end() == []
     assert outbox.backlog_rows() > 0
@@ -177,13 +223,12 @@ def test_end_comes_after_the_batch_in_hand(store, configured):
     testing.assert_law(store)
 
 
-def test_end_breaks_off_a_repair(store, configured):
+def test_end_breaks_off_a_repair(store, begin, configured):
     users = [add_user(name="A") for _ in range(10)]
     testing.drain(store)
     configured(batch_rows=1)
-    relay = Relay()
     with a_lost_bucket_under_lock(beside=users[0]):
-        relay.start()
+        relay = begin()
         assert wait_until(is_waited_for, WITHIN_SECONDS)
         ending = threading.Thread(target=relay.end)
         ending.start()
@@ -194,10 +239,9 @@ def test_end_breaks_off_a_repair(store, configured):
     assert {name_of(store, user) for user in users} == {"A"}
 
 
-def test_no_thread_is_left(store):
+def test_no_thread_is_left(store, begin):
     before = set(threading.enumerate())
-    relay = Relay()
-    relay.start()
+    relay = begin()
     assert relay.end() == []
     assert set(threading.enumerate()) == before
 
@@ -278,6 +322,14 @@ def test_process_waits_for_a_server_that_is_away(start_relay, away):
     assert relay.end() == 0
     assert "Traceback" not in relay.log
     assert "geheim" not in relay.log
+
+
+def test_process_gives_up_a_statement_that_does_not_end(store, start_relay):
+    user = add_user(name="A")
+    with locked("SELECT 1 FROM readmodels_change"):
+        relay = start_relay(READMODELS_STATEMENT_SECONDS="0.5").wait_for("did not finish a statement within 0.5 s")
+    assert wait_until(lambda: outbox.backlog_rows() == 0, WITHIN_SECONDS), relay.log
+    assert name_of(store, user) == "A"
 
 
 def test_wrong_argument_ends_the_process(start_relay):
