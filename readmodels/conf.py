@@ -35,7 +35,10 @@ class Conf:
     default_wait_seconds: float = 2.0
     # How long a reader may use a switched-away generation; it is kept current far longer than this.
     pointer_seconds: float = 1.0
-    retired_seconds: int = 10
+    # How long a generation that was switched away from is kept current, to go back to; each change is built twice.
+    retired_seconds: int = 3600
+    # The most that a rebuild takes: a pause follows each range where it would be quicker.
+    rebuild_rows_per_second: int = 100_000
     # With more pending changes than this, progress lowers its horizon in place of naming their transactions.
     pending_changes: int = 10_000
     max_page_rows: int = 100

@@ -73,6 +73,18 @@ class WrongCursor(ReadModelError):
     is_transient = False
 
 
+class CannotSwitch(ReadModelError):
+    """There is no generation that could be switched to; says why, and which there are."""
+
+    is_transient = False
+
+
+class RebuildCancelled(ReadModelError):
+    """The generation that was being built has been given up."""
+
+    is_transient = False
+
+
 class WrongDeclaration(ReadModelError):
     """A read model is declared in a way that can't be served exactly; says which field and what to do instead."""
 

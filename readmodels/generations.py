@@ -8,6 +8,7 @@ import structlog
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Q, QuerySet
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 from readmodels import buckets, capture, models, snapshot
@@ -33,13 +34,19 @@ class Generation:
     plan: Plan
 
 
+# What is given up is projected no more, served no more, and soon gone.
+GIVEN_UP = (GenerationState.BROKEN, GenerationState.CANCELLED)
+# What was switched away from stays current, and can be gone back to.
+PREVIOUS = (GenerationState.RETIRED, GenerationState.WITHDRAWN)
+
 _plans: dict[int, Plan] = {}  # a generation's plan never changes
 
 
 def current(cursor: CursorWrapper) -> list[Generation]:
     """The generations that changes are projected into, as the cursor's snapshot shows them: all that can be built."""
     cursor.execute(
-        "SELECT id, number, state, fingerprint FROM readmodels_generation WHERE state <> 'broken' ORDER BY id"
+        "SELECT id, number, state, fingerprint FROM readmodels_generation WHERE state <> ALL(%s) ORDER BY id",
+        [list(GIVEN_UP)],
     )
     rows = cursor.fetchall()
     unknown = [id for id, *_ in rows if id not in _plans]
@@ -58,7 +65,8 @@ def deploy() -> list[str]:
     """Every declaration has a generation of its fingerprint, the triggers capture for all; returns the new ones' names.
 
     Triggers go first, in a transaction of their own: once a generation is registered, no change to it may be missed.
-    The new generations are built by the next repair.
+    The new generations are built by the next repair. One that was switched away from is gone back to, since its code is
+    deployed again; one that was rolled back from by hand is left alone.
     """
     snapshot.start_clock()
     buckets.create_missing()
@@ -66,10 +74,13 @@ def deploy() -> list[str]:
     _mark_broken()
     prints = {name: fingerprint(read_model) for name, read_model in declared().items()}
     changed = capture.install(captured_plans())
-    known = {(row.read_model, row.fingerprint) for row in _rows()}
+    known = {(row.read_model, row.fingerprint) for row in models.Generation.objects.exclude(state__in=GIVEN_UP)}
     new = [name for name in plans if (name, prints[name]) not in known]
     for name in new:
-        _register(plans[name], prints[name])
+        register(plans[name], prints[name])
+    for row in models.Generation.objects.filter(state=GenerationState.RETIRED):
+        if prints.get(row.read_model) == row.fingerprint:
+            make_live(row)
     if changed or new:
         log.info("deployed", triggers=len(changed), generations=new)
     return new
@@ -82,7 +93,7 @@ def declared_plans() -> list[Plan]:
 
 def captured_plans() -> list[Plan]:
     """What the triggers must cover: every declaration, and every generation that can still be built."""
-    rows = models.Generation.objects.exclude(state=GenerationState.BROKEN)
+    rows = models.Generation.objects.exclude(state__in=GIVEN_UP)
     return [*(from_data(row.plan) for row in rows), *declared_plans()]
 
 
@@ -90,18 +101,25 @@ def captured_plans() -> list[Plan]:
 def replace(generation: Generation) -> None:
     """A new generation of the same plan is registered, to be built from nothing (what a TRUNCATE asks for).
 
-    One that was being built is given up: it may hold what is no longer there.
+    All but the live one are given up: they may hold what is no longer there.
     """
-    _retire(models.Generation.objects.filter(read_model=generation.plan.name, state=GenerationState.BUILDING))
-    _register(generation.plan, generation.fingerprint)
+    others = models.Generation.objects.filter(read_model=generation.plan.name).exclude(state=GenerationState.LIVE)
+    give_up(others.exclude(state__in=GIVEN_UP), GenerationState.BROKEN)
+    register(generation.plan, generation.fingerprint)
 
 
-def switch(building: Generation) -> None:
-    """This generation is the live one, once the transaction commits; the one before it is retired."""
-    rows = models.Generation.objects
-    _retire(rows.filter(read_model=building.plan.name, state=GenerationState.LIVE))
-    rows.filter(id=building.id).update(state=GenerationState.LIVE)
-    log.info("switched", read_model=building.plan.name, generation=building.number)
+@transaction.atomic
+def make_live(row: models.Generation, before: GenerationState = GenerationState.RETIRED) -> None:
+    """The generation, which is current, is the live one, and the one before is in this state."""
+    live = models.Generation.objects.filter(read_model=row.read_model, state=GenerationState.LIVE)
+    give_up(live, before)
+    models.Generation.objects.filter(id=row.id).update(state=GenerationState.LIVE, retired_at=None)
+    log.info("switched", read_model=row.read_model, generation=row.number, before=before.value)
+
+
+def give_up(rows: "QuerySet[models.Generation]", state: GenerationState) -> int:
+    """These generations are live no more, and in time dropped; returns how many."""
+    return rows.update(state=state, retired_at=Now())
 
 
 def point(store: Store) -> None:
@@ -111,9 +129,14 @@ def point(store: Store) -> None:
 
 
 def pointers() -> dict[str, int]:
-    """Generation numbers by read model, and by read model and fingerprint, of the live generations."""
-    live = models.Generation.objects.filter(state=GenerationState.LIVE)
-    return {name: row.number for row in live for name in (row.read_model, pointer(row.read_model, row.fingerprint))}
+    """Generation numbers by read model, and by read model and fingerprint.
+
+    The live one by its name; by its fingerprint also the newest that was switched away from, for code of before.
+    """
+    served = models.Generation.objects.filter(state__in=(GenerationState.LIVE, GenerationState.RETIRED))
+    rows = sorted(served, key=lambda row: (row.state == GenerationState.LIVE, row.number))
+    live = {row.read_model: row.number for row in rows if row.state == GenerationState.LIVE}
+    return live | {pointer(row.read_model, row.fingerprint): row.number for row in rows}
 
 
 def pointer(read_model: str, print: str) -> str:
@@ -122,43 +145,48 @@ def pointer(read_model: str, print: str) -> str:
 
 
 def drop_retired(store: Store, after_seconds: int | None = None) -> None:
-    """Nothing is left of the generations that were switched away from so long ago that no reader holds their number."""
+    """Nothing is left of the generations that nobody needs any more; `after_seconds` in place of both settings."""
     for row in models.Generation.objects.filter(_is_droppable(after_seconds)):
         store.drop(row.read_model, row.number)
+        models.Build.objects.filter(generation_id=row.id).delete()
         row.delete()
 
 
-def _retire(rows: "QuerySet[models.Generation]") -> None:
-    rows.update(state=GenerationState.RETIRED, retired_at=Now())
-
-
 def _is_droppable(after_seconds: int | None = None) -> Q:
-    age = timedelta(seconds=conf().retired_seconds if after_seconds is None else after_seconds)
-    return Q(state__in=(GenerationState.RETIRED, GenerationState.BROKEN), retired_at__lte=Now() - age)
+    """Given up for longer than a reader holds a number, or switched away from for longer than one may go back."""
+
+    def since(seconds: float) -> CombinedExpression:
+        return Now() - timedelta(seconds=seconds if after_seconds is None else after_seconds)
+
+    given_up = Q(state__in=GIVEN_UP, retired_at__lte=since(10 * conf().pointer_seconds))
+    return given_up | Q(state__in=PREVIOUS, retired_at__lte=since(conf().retired_seconds))
 
 
-def _register(plan: Plan, print: str) -> None:
+def register(plan: Plan, print: str) -> None:
+    """A generation of the plan is to be built; from here on changes are projected into it."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE readmodels_generation IN SHARE ROW EXCLUSIVE MODE")
         numbers = models.Generation.objects.filter(read_model=plan.name).values_list("number", flat=True)
-        models.Generation.objects.create(
+        made = models.Generation.objects.create(
             read_model=plan.name,
             number=max(numbers, default=0) + 1,
             fingerprint=print,
             plan=plan.as_data(),
             state=GenerationState.BUILDING,
         )
-
-
-def _rows() -> list[models.Generation]:
-    return list(models.Generation.objects.filter(state__in=(GenerationState.BUILDING, GenerationState.LIVE)))
+        cursor.execute(
+            "INSERT INTO readmodels_build (generation_id, registered, epoch, expected_rows, rows, target)"
+            " SELECT %s, pg_current_snapshot()::text, epoch, (SELECT greatest(reltuples, 0) FROM pg_class"
+            " WHERE oid = to_regclass(quote_ident(%s))), 0, '' FROM readmodels_clock",
+            [made.id, plan.root_table],
+        )
 
 
 def _mark_broken() -> None:
     """A generation that reads a column which is gone is broken: neither triggers nor projector may name the column."""
     columns = capture.columns()
-    for row in models.Generation.objects.exclude(state=GenerationState.BROKEN):
+    for row in models.Generation.objects.exclude(state__in=GIVEN_UP):
         read = {(table, name) for table, names in from_data(row.plan).columns().items() for name in names}
         if read - columns:
             log.warning("generation_broken", read_model=row.read_model, missing=sorted(read - columns))
-            models.Generation.objects.filter(id=row.id).update(state=GenerationState.BROKEN, retired_at=Now())
+            give_up(models.Generation.objects.filter(id=row.id), GenerationState.BROKEN)

@@ -45,12 +45,14 @@ class Change(models.Model):
 
 
 class GenerationState(models.TextChoices):
-    """Where a generation stands; queries are served from live ones only."""
+    """Where a generation stands. Changes are projected into all but those that are given up: broken or cancelled."""
 
     BUILDING = "building"
     LIVE = "live"
-    RETIRED = "retired"
-    BROKEN = "broken"  # a column that its SQL reads is gone: it is built no more, and served no more
+    RETIRED = "retired"  # switched away from, kept current: served to code of its fingerprint, and to go back to
+    WITHDRAWN = "withdrawn"  # rolled back from, kept current, served to nobody
+    BROKEN = "broken"  # a column that its SQL reads is gone, a table was truncated, or an equal one took its place
+    CANCELLED = "cancelled"  # its rebuild was
 
 
 class Generation(models.Model):
@@ -73,6 +75,28 @@ class Generation(models.Model):
                 fields=["read_model"], condition=Q(state="live"), name="readmodels_generation_one_is_live"
             ),
         ]
+
+
+class Build(models.Model):
+    """How far the filling of a generation is, so that whoever takes it up goes on there."""
+
+    generation_id = models.BigIntegerField(primary_key=True)
+    # The snapshot in which it was registered: what that shows must be projected before the switch.
+    registered = models.TextField()
+    epoch = models.BigIntegerField()
+    # The last root key that was filled; NULL: none yet.
+    after = models.TextField(null=True)
+    rows = models.BigIntegerField(default=0)
+    # As the table's statistics have it: for the time left, not for the end.
+    expected_rows = models.BigIntegerField(default=0)
+    # What it goes to; where Redis is another or has lost a bucket since, it begins again.
+    target = models.TextField(default="")
+    filled_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "readmodels_build"
 
 
 class Shard(models.Model):

@@ -5,32 +5,22 @@ switched to. One repair runs at a time (by lease); stopped at any point, the nex
 done.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from functools import partial
+from hashlib import blake2b
 from uuid import uuid4
 
 import structlog
 from django.db import connection, transaction
 
-from readmodels import (
-    buckets,
-    building,
-    consistency,
-    deadletters,
-    generations,
-    heartbeat,
-    isolation,
-    keys,
-    outbox,
-    snapshot,
-)
+from readmodels import buckets, builds, filling, generations, heartbeat, keys, outbox, snapshot, switching
 from readmodels.conf import conf
-from readmodels.errors import StoreLost
-from readmodels.generations import Generation
+from readmodels.errors import RebuildCancelled, StoreLost
+from readmodels.generations import PREVIOUS, Generation
 from readmodels.models import GenerationState
 from readmodels.outbox import Change
 from readmodels.snapshot import Snapshot
 from readmodels.store import Store
-from readmodels.values import bucket_of
 
 log = structlog.get_logger()
 
@@ -71,8 +61,8 @@ def repair(store: Store, on_range: OnRange = lambda name, rows: None) -> bool:
         generations.point(store)
         truncated, seen_in = _replace_truncated()
         _fill_buckets(store, after_range)
-        _build_generations(store, after_range)
-        outbox.acknowledge(truncated, seen_in)
+        if _build_generations(store, after_range):
+            outbox.acknowledge(truncated, seen_in)
         generations.point(store)
         generations.drop_retired(store)
     finally:
@@ -100,10 +90,10 @@ def _replace_truncated() -> tuple[list[Change], Snapshot]:
     with snapshot.reading() as (cursor, now):
         truncated = outbox.truncations(cursor)
         current = generations.current(cursor)
-    tables = {change.source for change in truncated}
     # The newest of each read model, of which there may be one being built.
-    newest = {each.plan.name: each for each in current if each.state != GenerationState.RETIRED}
+    newest = {each.plan.name: each for each in current if each.state not in PREVIOUS}
     for generation in newest.values():
+        tables = {change.source for change in truncated if not builds.is_registered_after(generation, change.xid, now)}
         if tables & set(generation.plan.routes):
             generations.replace(generation)
     return truncated, now
@@ -112,75 +102,55 @@ def _replace_truncated() -> tuple[list[Change], Snapshot]:
 def _fill_buckets(store: Store, on_range: OnRange) -> None:
     with snapshot.reading() as (cursor, since):
         found = buckets.read(cursor)
-        live = [each for each in generations.current(cursor) if each.state == GenerationState.LIVE]
+        filled = [each for each in generations.current(cursor) if each.state != GenerationState.BUILDING]
     empty = {number: marker for number, marker in enumerate(found.markers) if number not in found.filled}
     if empty:
-        for generation in live:
-            _fill(store, generation, empty, on_range)
+        for generation in filled:
+            filling.fill(store, generation, empty, partial(_say, on_range, generation.plan.name))
         with transaction.atomic(), connection.cursor() as cursor:
             heartbeat.note_filled(cursor, since)
             buckets.mark_filled(cursor, empty)
 
 
-def _build_generations(store: Store, on_range: OnRange) -> None:
+def _say(on_range: OnRange, name: str, rows: int, last: str | None) -> None:
+    on_range(name, rows)
+
+
+def _build_generations(store: Store, on_range: OnRange) -> bool:
+    """Every new generation is live; False: one is not to be switched to yet, or was given up."""
+    with snapshot.reading() as (cursor, _):
+        unbuilt = [each for each in generations.current(cursor) if each.state == GenerationState.BUILDING]
+    built = [_is_built(store, generation, on_range) for generation in unbuilt]
+    return all(built)
+
+
+def _is_built(store: Store, generation: Generation, on_range: OnRange) -> bool:
+    try:
+        return _build(store, generation, on_range)
+    except RebuildCancelled:
+        log.info("rebuild_ended", read_model=generation.plan.name, generation=generation.number)
+        return False
+
+
+def _build(store: Store, generation: Generation, on_range: OnRange) -> bool:
+    """The generation is filled, from where an earlier attempt was, and live; False: something of before is pending."""
     with snapshot.reading() as (cursor, since):
         markers = buckets.read(cursor).markers
-        unbuilt = [each for each in generations.current(cursor) if each.state == GenerationState.BUILDING]
-    for generation in unbuilt:
-        _fill(store, generation, range(keys.BUCKETS), on_range)
-        with transaction.atomic(), connection.cursor() as cursor:
-            heartbeat.note_filled(cursor, since)
-            if buckets.read(cursor).markers != markers:
-                raise StoreLost("a bucket was lost while a generation was built")
-            generations.switch(generation)
-        generations.point(store)
+    begun = builds.resumed(generation, f"{since.store_id} {blake2b(repr(markers).encode(), digest_size=8).hexdigest()}")
 
+    def note(rows: int, last: str | None) -> None:
+        builds.advance(generation, rows, last)
+        on_range(generation.plan.name, rows)
 
-def _fill(store: Store, generation: Generation, into: Collection[int], on_range: OnRange) -> None:
-    """Every document of the generation that belongs into these buckets is stored, or something newer is.
-
-    One that can't be made is parked; a range that fails is made smaller until it holds nothing else.
-    """
-    after: str | None = None
-    rows = conf().batch_rows
-    is_more = True
-    while is_more:
-        try:
-            count, last = _fill_range(store, generation, into, after, rows)
-        except Exception as error:
-            if isolation.is_transient(error):
-                raise
-            if rows > 1:
-                rows = max(1, rows // 8)
-                continue
-            count, last = 1, _park_next(generation, after, error)
-        is_more, after = last is not None, last
-        # Back to full ranges once past what failed.
-        rows = conf().batch_rows if rows == 1 else rows
-        on_range(generation.plan.name, count)
-
-
-def _fill_range(
-    store: Store, generation: Generation, into: Collection[int], after: str | None, rows: int
-) -> tuple[int, str | None]:
-    """(how many rows there were, the last one's key or None at the end) of the next range, which is stored."""
-    started_ms = store.now_ms()
-    with snapshot.reading() as (cursor, now):
-        markers = buckets.read(cursor).markers
-        writes, last = building.range_writes(cursor, generation, after, rows)
-    attempt = consistency.attempt(started_ms, now, markers)
-    store.apply(attempt, [write for write in writes if bucket_of(write) in into])
-    return len(writes), last
-
-
-def _park_next(generation: Generation, after: str | None, error: Exception) -> str | None:
-    """The row after the given one is parked in this generation; returns its key, None where there is none."""
-    plan = generation.plan
-    with connection.cursor() as cursor:
-        cursor.execute(plan.next_sql, [after, after])
-        row = cursor.fetchone()
-    if row is None:
-        return None
-    key: str = row[0]
-    deadletters.park([isolation.failure(generation, key, None, [], error)], attempts=1)
-    return key
+    if begun.filled_at is None:
+        filling.fill(store, generation, range(keys.BUCKETS), note, begun.after)
+    if not switching.is_settled(generation):
+        return False
+    with transaction.atomic(), connection.cursor() as cursor:
+        heartbeat.note_filled(cursor, since)
+        if buckets.read(cursor).markers != markers:
+            raise StoreLost("a bucket was lost while a generation was built")
+        builds.require_wanted(generation)
+        switching.switch_to_built(generation)
+    generations.point(store)
+    return True

@@ -14,7 +14,7 @@ from readmodels.store import Store
 # What an attempt may end with under faults; the next drain does it again.
 TRANSIENT = (EpochMoved, StoreUnavailable, AttemptTooOld)
 # What a reset leaves alone: who may do what, and the engine's own standing.
-KEPT = {models.Bucket, models.Clock, models.Generation, models.Heartbeat}
+KEPT = {models.Bucket, models.Clock, models.Generation, models.Build, models.Heartbeat}
 
 
 def reset(store: Store) -> None:
@@ -37,11 +37,16 @@ def reset(store: Store) -> None:
 
 def drain(store: Store) -> int:
     """Every committed change is projected, lost or new parts are built; returns the number of changes."""
-    return sweeping.sweep(
+    projected = sweeping.sweep(
         store,
         ask_for_repair=lambda: rebuild.repair(store),
         ask_for_bulk=lambda: projector.settle(store, outbox.Lane.BULK),
     )
+    if generations.are_due():
+        # A new generation waits for the changes of before it, which came after the repair in this sweep.
+        rebuild.repair(store)
+        sweeping.publish_progress(store)
+    return projected
 
 
 def assert_law(store: Store) -> None:
