@@ -1,4 +1,4 @@
-"""What runs: the servers and, on top of them, the API, the worker and beat."""
+"""What runs: the servers and, on top of them, the API, and workers with beat or a relay."""
 
 import os
 import signal
@@ -31,6 +31,7 @@ class Site:
     folder: Path
     base_url: str
     servers: Servers
+    has_broker: bool = True
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -48,7 +49,9 @@ class Site:
         """The environment of every process that belongs to it."""
         demo = {"DEMO": os.environ.get("DEMO", "1")} if self.is_demo else {}
         here = {"READMODELS_DATA": str(self.folder), "PYTHONUNBUFFERED": "1"}
-        return {**os.environ, **self.servers.urls, **demo, **here}
+        # Nothing listens there, so that a wake fails at once; each process tries, and says so in its log, once an hour.
+        nowhere = {"BROKER_URL": self.servers.broker.url, "READMODELS_BROKER_PAUSE_SECONDS": "3600"}
+        return {**os.environ, **self.servers.urls, **demo, **here, **({} if self.has_broker else nowhere)}
 
     def check(self) -> None:
         """All parts run; raises ChildEnded otherwise."""

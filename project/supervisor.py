@@ -14,8 +14,9 @@ from types import FrameType
 from project import child
 from project.child import CannotStart
 from project.embedded import Servers
+from project.env import SERVER_VARIABLES
 from project.preflight import is_answering, locked, require_answers, require_free_port
-from project.site import Site, api_command, beat_command, worker_command
+from project.site import Site, api_command, beat_command, relay_command, worker_command
 
 MIGRATE_SECONDS = 300
 DEMO_DATA_SECONDS = 900
@@ -32,9 +33,12 @@ def running(
     host: str = "127.0.0.1",
     processes: int = 2,
     demo_data: bool = True,
+    has_broker: bool = True,
     say: Say = print,
 ) -> Iterator[Site]:
     """Servers, API, worker and beat run for as long as the block lasts; nothing of them is left afterwards.
+
+    Without a broker, a relay runs in place of worker and beat, and BROKER_URL is left alone.
 
     Call it in the main thread: a signal to stop raises KeyboardInterrupt there, once. Raises CannotStart where the user
     has something to do first, ChildEnded where a part failed during the start.
@@ -44,8 +48,10 @@ def running(
         try:
             stack.enter_context(locked(folder))
             require_free_port(host, port)
-            servers = Servers(folder, without=require_answers(os.environ))
-            site = Site(folder.resolve(), f"http://{_reachable(host)}:{port}", servers)
+            unused = set() if has_broker else {"BROKER_URL"}
+            named = require_answers({name: os.environ.get(name, "") for name in set(SERVER_VARIABLES) - unused})
+            servers = Servers(folder, without=named | unused)
+            site = Site(folder.resolve(), f"http://{_reachable(host)}:{port}", servers, has_broker)
             stack.callback(servers.stop)
             stack.callback(site.stop)
             _start(site, host, port, processes, say)
@@ -63,10 +69,13 @@ def _start(site: Site, host: str, port: int, processes: int, say: Say) -> None:
         site.servers.start()
     with _timed(say, "Migrations"):
         site.manage("migrate", "--no-input", limit_seconds=MIGRATE_SECONDS)
-    with _timed(say, "API, worker and beat"):
-        site.start("worker", worker_command(processes, "live"))
-        site.start("bulk-worker", worker_command(1, "bulk,repair"))
-        site.start("beat", beat_command(site.folder))
+    with _timed(say, "API, worker and beat" if site.has_broker else "API and relay"):
+        if site.has_broker:
+            site.start("worker", worker_command(processes, "live"))
+            site.start("bulk-worker", worker_command(1, "bulk,repair"))
+            site.start("beat", beat_command(site.folder))
+        else:
+            site.start("relay", relay_command())
         site.start("api", api_command(host, port, processes))
         _wait_for_api(site)
 

@@ -65,6 +65,11 @@ def listed(read_model: str | None = None) -> list[DeadLetter]:
     return [DeadLetter(**{name: getattr(row, name) for name in names}) for row in rows]
 
 
+def count() -> int:
+    """How many documents are parked."""
+    return models.DeadLetter.objects.count()
+
+
 def retry(id: int) -> bool:
     """The document is tried again by the bulk lane; False: there is no such dead letter any more."""
     with transaction.atomic(), connection.cursor() as cursor:

@@ -1,5 +1,6 @@
 """`manage.py up` as a user meets it: a process that starts all parts, refuses with one line, and leaves nothing."""
 
+import http.client
 import os
 import signal
 import socket
@@ -29,13 +30,21 @@ def free_port():
 class Up:
     """One `manage.py up` on a folder of its own, with none of the tests' servers in its environment."""
 
-    def __init__(self, folder: Path, port: int | None = None, output: Path | None = None, **environ: str):
+    def __init__(self, folder: Path, *words: str, port: int | None = None, output: Path | None = None, **environ: str):
         self.folder = folder
         self.port = port or free_port()
         self.output = output or folder.with_name(f"{folder.name}-{self.port}.out")
         kept = {name: value for name, value in os.environ.items() if name not in (*SERVER_VARIABLES, "DEMO")}
         self.process = subprocess.Popen(
-            [sys.executable, ROOT / "manage.py", "up", f"--port={self.port}", "--no-demo-data", "--processes=1"],
+            [
+                sys.executable,
+                ROOT / "manage.py",
+                "up",
+                f"--port={self.port}",
+                "--no-demo-data",
+                "--processes=1",
+                *words,
+            ],
             env={**kept, "READMODELS_DATA": str(folder), **environ},
             stdout=self.output.open("w"),
             stderr=subprocess.STDOUT,
@@ -50,6 +59,11 @@ class Up:
     @property
     def is_answering(self):
         return is_answering(f"http://127.0.0.1:{self.port}") and "Ctrl-C" in self.output.read_text()
+
+    def status(self, path):
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+            connection.request("GET", path)
+            return connection.getresponse().status
 
     def end(self, number=signal.SIGTERM):
         """The exit code and what was printed."""
@@ -72,8 +86,8 @@ class Up:
 def up(tmp_path):
     started = []
 
-    def start(folder="data", **options):
-        started.append(Up(tmp_path / folder, **options))
+    def start(folder="data", *words, **options):
+        started.append(Up(tmp_path / folder, *words, **options))
         return started[-1]
 
     yield start
@@ -95,6 +109,15 @@ def test_ctrl_c_stops_all_and_leaves_nothing(up):
     assert len(site.left_over()) >= 6
     code, _ = site.end(signal.SIGINT)
     assert (code, site.left_over()) == (0, [])
+
+
+def test_without_a_broker_a_relay_projects(up):
+    site = up("data", "--no-broker").wait_for_answer()
+    assert wait_until(lambda: site.status("/health/ready") == 200, START_SECONDS)
+    words = [word for process in site.left_over() for word in process.cmdline()]
+    assert "relay" in words
+    assert not {"celery", "broker"} & {Path(word).stem for word in words}
+    assert (site.end()[0], site.left_over()) == (0, [])
 
 
 def test_sigterm_while_starting_leaves_nothing(up):

@@ -17,6 +17,8 @@ from users.models import User
 
 # 50 in all, of which 20 anywhere.
 KILLS_AT_EACH_POINT = scaled(5, 15)
+# Each kill leaves shards to a lease of 2 s.
+KILLS_SECONDS = scaled(90, 300)
 KILLS_ANYWHERE = scaled(20, 150)
 
 
@@ -27,7 +29,7 @@ def test_worker_killed_between_steps_loses_nothing(system: System, point: str):
     with Watcher(customers) as watcher:
         with Writers(customers, seed=1):
             system.start_worker("dying", READMODELS_FAULT=f"{point}:kill:0.5")
-            assert child.wait_until(lambda: system.log("dying").count(KILLED) >= KILLS_AT_EACH_POINT, HEAL_SECONDS)
+            assert child.wait_until(lambda: system.log("dying").count(KILLED) >= KILLS_AT_EACH_POINT, KILLS_SECONDS)
             system.kill("dying")
             assert child.wait_until(lambda: outbox.lag_seconds() < LAG_SECONDS, HEAL_SECONDS)
         system.assert_converged(watcher)

@@ -24,6 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="port that the API listens on (%(default)s)")
         parser.add_argument("--processes", type=int, default=2, help="of the API, and of the worker (%(default)s)")
         parser.add_argument("--data-folder", type=Path, default=env.data_folder(), help="%(default)s")
+        parser.add_argument("--no-broker", action="store_true", help="a relay in place of worker, beat and broker")
         parser.add_argument("--no-demo-data", action="store_true", help="start with an empty database")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -34,6 +35,7 @@ class Command(BaseCommand):
                 host=options["host"],
                 processes=options["processes"],
                 demo_data=not options["no_demo_data"],
+                has_broker=not options["no_broker"],
                 say=self.say,
             ) as site:
                 self.say(where_to_go(site))

@@ -1,78 +1,66 @@
-"""`manage.py readmodels status | verify`: what the read models are doing, and whether they are right."""
+"""`manage.py readmodels ACTION`: what the read models are doing, whether they are right, and what to do about it."""
 
-import json
 import sys
-from argparse import ArgumentParser
-from dataclasses import asdict
-from typing import Any
+from argparse import RawDescriptionHelpFormatter
+from typing import Any, NoReturn, TextIO, cast
 
-from django.core.management.base import BaseCommand
-from django.db import DatabaseError
-from rich.console import Console
-from rich.table import Table
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error
 
-from readmodels import deadletters, drift, outbox, status
-from readmodels.errors import ReadModelError
-from readmodels.store import Store
-
-EPILOG = "Exit codes: 0 all is well, 1 documents differ (verify), 2 a server does not answer."
+from readmodels.cli import ACTIONS
+from readmodels.cli.base import Exit, Output, Refused
+from readmodels.errors import ReadModelError, StoreUnavailable
 
 
 class Command(BaseCommand):
-    help = f"Shows what the read models are doing, and compares them with a fresh build. {EPILOG}"
+    help = "What the read models are doing, whether they are right, and what to do about it. Each ACTION has a --help."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        actions = parser.add_subparsers(dest="action", required=True, metavar="status | verify")
-        for name, text in (
-            ("status", "backlog, lag and dead letters, and the generation that each read model is served from"),
-            ("verify", "compare every document, row, index and measure with a fresh build; writes nothing"),
-        ):
-            action = actions.add_parser(name, help=text, description=f"{text}. {EPILOG}")
-            action.add_argument("--json", action="store_true", help="for machines")
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        tell_in_one_line(parser)
+        parser.epilog = "Exit codes: 0 fine, 1 the answer is no, 2 wrong arguments or a server that does not answer."
+        return parser
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True, metavar=" | ".join(ACTIONS))
+        for action in ACTIONS.values():
+            own = actions.add_parser(
+                action.name,
+                help=action.help,
+                description=action.description,
+                epilog=action.epilog,
+                formatter_class=RawDescriptionHelpFormatter,
+            )
+            tell_in_one_line(own)
+            if action.has_json:
+                own.add_argument("--json", action="store_true", help="one JSON document, for machines")
+            action.arguments(own)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        action = ACTIONS[options["action"]]
         try:
-            {"status": self.status, "verify": self.verify}[options["action"]](options["json"])
-        except (DatabaseError, ReadModelError) as error:
-            self.stderr.write(f"{options['action']} could not be done: {str(error).strip().splitlines()[0]}")
-            sys.exit(2)
+            code = action.run(options, Output(cast(TextIO, self.stdout), is_json=options.get("json", False)))
+        except (Refused, Error, ReadModelError) as error:
+            self.stderr.write(f"{action.name}: {reason(error)}")
+            code = Exit.REFUSED
+        if code:
+            sys.exit(code)
 
-    def status(self, as_json: bool) -> None:
-        rows = [asdict(row) for row in status.read_models()]
-        totals = {
-            "backlog_rows": outbox.backlog_rows(),
-            "lag_seconds": round(outbox.lag_seconds(), 3),
-            "dead_letters": len(deadletters.listed()),
-            "alarms": status.alarms(),
-        }
-        self.show({"read_models": rows, **totals}, rows, as_json)
 
-    def verify(self, as_json: bool) -> None:
-        found = drift.verify(Store())
-        rows = [
-            {
-                "read_model": each.read_model,
-                "compared": each.compared,
-                "missing": len(each.missing),
-                "stale": len(each.stale),
-                "orphan": len(each.orphan),
-                "uneven": len(each.uneven),
-            }
-            for each in found
-        ]
-        self.show({"read_models": [asdict(each) for each in found]}, rows, as_json)
-        if any(each.total for each in found):
-            sys.exit(1)
+def tell_in_one_line(parser: CommandParser) -> None:
+    """Wrong arguments are told in one line, without the usage; --help says the rest."""
 
-    def show(self, data: dict[str, Any], rows: list[dict[str, Any]], as_json: bool) -> None:
-        if as_json:
-            self.stdout.write(json.dumps(data))
-            return
-        table = Table(*(rows[0] if rows else ["no read model is built"]))
-        for row in rows:
-            table.add_row(*(str(value) for value in row.values()))
-        Console().print(table)
-        apart = ("read_models", "alarms")
-        self.stdout.write("  ".join(f"{name} {value}" for name, value in data.items() if name not in apart))
-        for alarm in data.get("alarms", ()):
-            self.stdout.write(f"ALARM: {alarm}")
+    def error(message: str) -> NoReturn:
+        if parser.called_from_command_line:
+            parser.exit(Exit.REFUSED, f"{parser.prog}: {message}\n")
+        raise CommandError(message)
+
+    parser.error = error  # type: ignore[method-assign]  # Django makes its own parser, of no class that one could name
+
+
+def reason(error: Exception) -> str:
+    """One line that says which server, if it was one, and what is wrong."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if isinstance(error, Error):
+        return f"PostgreSQL: {line}"
+    return f"Redis: {line}" if isinstance(error, StoreUnavailable) else line
