@@ -27,7 +27,7 @@ from readmodels.deadletters import Parked
 from readmodels.errors import CannotSay, WrongToken
 from readmodels.generations import Generation
 from readmodels.outbox import Change, Pending
-from readmodels.snapshot import EPOCH_WIDTH, Snapshot, is_visible
+from readmodels.snapshot import EPOCH_WIDTH, IS_SAME_LIFE, Snapshot, is_visible
 from readmodels.values import VERSION_LENGTH, Attempt
 
 # Progress lies in every bucket and comes with every read: so few parked documents are named, for more all are meant.
@@ -75,8 +75,9 @@ def parse(text: str) -> Token:
 def _current_token() -> Token | None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT epoch, pg_current_xact_id_if_assigned()::text, current_setting(%s, true) = 'on'"
-            " FROM readmodels_clock",
+            # After a crash ids are handed out again: until somebody has raised the epoch, it is the one to come.
+            f"SELECT epoch + (NOT {IS_SAME_LIFE})::int, pg_current_xact_id_if_assigned()::text,"
+            " current_setting(%s, true) = 'on' FROM readmodels_clock c",
             [CAPTURED],
         )
         epoch, xid, is_captured = cursor.fetchone()
@@ -126,7 +127,8 @@ class Progress:
         """
         if token.epoch < self.timeline_epoch:
             raise CannotSay("the database was replaced since the write")
-        if built is not None and built.includes(token):
+        # A document of a later epoch may be of another timeline, of which this progress does not know yet.
+        if built is not None and built.epoch <= self.stamp.epoch and built.includes(token):
             return True
         return self.stamp.includes(token) and token.xid not in self.pending.get(read_model, ())
 

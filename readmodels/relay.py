@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from django.db import Error, connections, reset_queries
 
-from readmodels import outbox, projector, rebuild, sweeping
+from readmodels import outbox, projector, sweeping
 from readmodels.errors import ReadModelError
 from readmodels.outbox import Lane
 from readmodels.store import Store
@@ -123,7 +123,7 @@ class Relay:
     def _repair(self) -> None:
         """What is lost or new is built, once a sweep asks for it."""
         if self._is_asked(self._is_repair_due):
-            rebuild.repair(Store(), on_range=self._go_on)
+            sweeping.repair(Store(), on_range=self._go_on)
 
     def _is_asked(self, due: threading.Event) -> bool:
         """Whether there is something to do; returns when there is, or when the relay ends."""

@@ -26,9 +26,12 @@ EPOCH_WIDTH, NUMBER_WIDTH = 6, 20
 SERVER_SQL = """(SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system()),
     left(pg_walfile_name(pg_current_wal_lsn()), 8), extract(epoch FROM pg_postmaster_start_time())))"""
 
+# Whether the server is the one that the epoch (of the clock's row c) was set on, and has not crashed since.
+IS_SAME_LIFE = f"""(c.server = {SERVER_SQL}
+    AND EXISTS (SELECT FROM readmodels_witness w WHERE w.epoch = c.epoch))"""
+
 CLOCK_SQL = f"""
-    SELECT c.epoch, c.timeline_epoch, c.server = {SERVER_SQL}
-           AND EXISTS (SELECT FROM readmodels_witness w WHERE w.epoch = c.epoch),
+    SELECT c.epoch, c.timeline_epoch, {IS_SAME_LIFE},
            s.now::text,
            pg_snapshot_xmax(s.now)::text::bigint - 1 - (SELECT count(*) FROM pg_snapshot_xip(s.now)),
            statement_timestamp(), h.store_id, h.replays

@@ -42,6 +42,14 @@ def beat(store: Store) -> None:
         heartbeat.beat(store)
 
 
+def repair(store: Store, on_range: rebuild.OnRange = lambda name, rows: None) -> bool:
+    """Everything is built that was due, and every bucket says so at once; False: another process is at it."""
+    is_done = rebuild.repair(store, on_range)
+    if is_done:
+        publish_progress(store)
+    return is_done
+
+
 def is_repair_due(store: Store) -> bool:
     """Whether a repair has anything to do; a moved epoch is raised on the way."""
     try:

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from readmodels import projector, rebuild, sweeping
+from readmodels import projector, sweeping
 from readmodels.outbox import Lane
 from readmodels.store import Store
 from readmodels.wake import Wake, clear_flag
@@ -30,7 +30,7 @@ def sweep() -> None:
 @shared_task(name="readmodels.repair")
 def repair() -> bool:
     """Build what is lost or new."""
-    return rebuild.repair(Store())
+    return sweeping.repair(Store())
 
 
 def ask_for_repair() -> None:

@@ -1,15 +1,17 @@
 """The epoch goes up when PostgreSQL may have gone back; what was read before it is refused."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from django.db import connection
 
-from readmodels import models, outbox, projector, testing
-from readmodels.errors import ReadModelError
+from readmodels import consistency, models, outbox, projector, testing
+from readmodels.errors import NotYet, ReadModelError
 from readmodels.query import Reader
 from tests.reading import body
 from tests.rows import add_user
+from users.commands import rename_user
 from users.models import User
 from users.readmodels.user_profile import UserProfile
 
@@ -50,6 +52,21 @@ def test_projector_of_the_last_epoch_is_refused(store):
     with pytest.raises(ReadModelError):
         projector.acknowledge(late)
     assert body(store, UserProfile, user.pk)["name"] == "Countess"
+
+
+def test_token_of_a_write_after_the_crash_is_of_the_epoch_to_come(store):
+    """Its transaction's id may be one that a document of before the crash shows as ended."""
+    user = add_user(name="Ada")
+    testing.drain(store)
+    crash()
+    with consistency.recorded() as written:
+        rename_user(user_id=user.pk, name="Countess")
+    used_before = replace(written.token, xid=1)  # as if ids had been set back
+    with pytest.raises(NotYet):
+        Reader(store).document(UserProfile, user.pk, token=used_before, wait_seconds=0)
+    testing.drain(store)
+    found = Reader(store).document(UserProfile, user.pk, token=written.token, wait_seconds=0)
+    assert json.loads(found.body)["name"] == "Countess"
 
 
 def test_store_of_a_higher_epoch_is_caught_up_with(store):
