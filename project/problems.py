@@ -20,6 +20,7 @@ from project.strict_json import TooLarge
 from readmodels import http
 from readmodels.errors import (
     CannotSay,
+    CursorOver,
     NotBuilt,
     NotProjected,
     NotYet,
@@ -119,6 +120,10 @@ def _of_read_model(error: ReadModelError) -> Problem | None:
         return _wrong(http.CONSISTENCY_TOKEN, "wrong_token", "Not a consistency token of this service.")
     if isinstance(error, WrongCursor):
         return _wrong("cursor", "wrong_cursor", "Not a cursor of this list with these filters.")
+    if isinstance(error, CursorOver):
+        return Problem(
+            410, "cursor_over", "The list was rebuilt since the cursor was issued; begin with the first page."
+        )
     if isinstance(error, CannotSay):
         return _retry_later("cannot_say", "The database was replaced since the write that the token names.")
     if isinstance(error, TooStale):

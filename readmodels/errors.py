@@ -73,6 +73,18 @@ class WrongCursor(ReadModelError):
     is_transient = False
 
 
+class CursorOver(ReadModelError):
+    """The cursor was issued for this list, but of a generation that is not served any more: begin anew."""
+
+    is_transient = False
+
+
+class WrongSelection(ReadModelError):
+    """Root rows can't be selected like this; says which fields there are."""
+
+    is_transient = False
+
+
 class CannotSwitch(ReadModelError):
     """There is no generation that could be switched to; says why, and which there are."""
 

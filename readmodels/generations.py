@@ -74,8 +74,7 @@ def deploy() -> list[str]:
     _mark_broken()
     prints = {name: fingerprint(read_model) for name, read_model in declared().items()}
     changed = capture.install(captured_plans())
-    known = {(row.read_model, row.fingerprint) for row in models.Generation.objects.exclude(state__in=GIVEN_UP)}
-    new = [name for name in plans if (name, prints[name]) not in known]
+    new = undeployed()
     for name in new:
         register(plans[name], prints[name])
     for row in models.Generation.objects.filter(state=GenerationState.RETIRED):
@@ -84,6 +83,12 @@ def deploy() -> list[str]:
     if changed or new:
         log.info("deployed", triggers=len(changed), generations=new)
     return new
+
+
+def undeployed() -> list[str]:
+    """The declared read models that have no generation of their fingerprint yet."""
+    known = set(models.Generation.objects.exclude(state__in=GIVEN_UP).values_list("read_model", "fingerprint"))
+    return [name for name, read_model in declared().items() if (name, fingerprint(read_model)) not in known]
 
 
 def declared_plans() -> list[Plan]:

@@ -14,7 +14,7 @@ from readmodels import consistency
 from readmodels.building import facet_part
 from readmodels.conf import conf
 from readmodels.declare import Collection, Document, ReadModel
-from readmodels.errors import NotBuilt, NotProjected, WrongCursor
+from readmodels.errors import CursorOver, NotBuilt, NotProjected, WrongCursor
 from readmodels.fingerprint import fingerprint
 from readmodels.store import Store
 from readmodels.values import StoredPage
@@ -100,11 +100,14 @@ class Reader:
         limit: int = 20,
         **wish: Unpack[Wish],
     ) -> Page:
-        """One page of a partition and the partition's measures; an unknown partition is empty. Raises WrongCursor."""
+        """One page of a partition and the partition's measures; an unknown partition is empty.
+
+        Raises WrongCursor, and CursorOver for one of another generation: its order may be another.
+        """
         generation = self._generation(of)
         facet = facet_of(of, filters or {})
         signer = _cursor_signer(of, key_text(partition), facet)
-        low, high = _bounds(of, facet, _parse_cursor(signer, cursor))
+        low, high = _bounds(of, facet, _parse_cursor(signer, cursor, generation))
         limit = max(1, min(limit, conf().max_page_rows))
 
         def read(judge: Judge) -> tuple[Page, Lack | None]:
@@ -113,7 +116,7 @@ class Reader:
             )
             judged = judge(stored.progress)
             is_more = len(stored.members) > limit
-            following = _cursor(signer, stored.members[limit - 1]) if is_more else None
+            following = _cursor(signer, generation, stored.members[limit - 1]) if is_more else None
             return Page(stored.bodies[:limit], following, _measures(stored, of), judged.freshness), judged.lack
 
         return self._wait(of, read, wish)
@@ -231,14 +234,17 @@ def _cursor_signer(of: type[Collection], partition: str, facet: str) -> signing.
     return signing.Signer(salt=f"readmodels.cursor:{of.__name__}:{partition}:{facet}")
 
 
-def _cursor(signer: signing.Signer, member: bytes) -> str:
-    return signer.sign(urlsafe_b64encode(member).decode())
+def _cursor(signer: signing.Signer, generation: int, member: bytes) -> str:
+    return signer.sign(f"{generation}.{urlsafe_b64encode(member).decode()}")
 
 
-def _parse_cursor(signer: signing.Signer, cursor: str | None) -> str | None:
+def _parse_cursor(signer: signing.Signer, cursor: str | None, generation: int) -> str | None:
     if cursor is None:
         return None
     try:
-        return urlsafe_b64decode(signer.unsign(cursor)).decode()
+        number, _, member = signer.unsign(cursor).partition(".")
+        if int(number) != generation:
+            raise CursorOver(f"generation {number} is not served any more")
+        return urlsafe_b64decode(member).decode()
     except (signing.BadSignature, ValueError) as error:
         raise WrongCursor("not a cursor of this list") from error

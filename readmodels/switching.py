@@ -11,9 +11,30 @@ from readmodels import generations, models
 from readmodels.errors import CannotSwitch
 from readmodels.generations import GIVEN_UP, PREVIOUS, Generation
 from readmodels.models import GenerationState
+from readmodels.plan import from_data
 from readmodels.store import Store
 
 log = structlog.get_logger()
+
+
+def begin(read_model: str) -> int:
+    """The live generation's plan is to be built anew, unless something of the read model is; returns the number.
+
+    Raises CannotSwitch where nothing was ever deployed.
+    """
+    rows = models.Generation.objects.filter(read_model=read_model)
+    if not rows.filter(state=GenerationState.BUILDING).exists():
+        live = rows.filter(state=GenerationState.LIVE).first()
+        if live is None:
+            raise CannotSwitch(f"{read_model} has no live generation; deploy it first")
+        generations.register(from_data(live.plan), live.fingerprint)
+    return int(rows.filter(state=GenerationState.BUILDING).latest("number").number)
+
+
+def state(read_model: str, number: int) -> str:
+    """The state of a generation; 'gone' where there is no trace of it."""
+    row = models.Generation.objects.filter(read_model=read_model, number=number).first()
+    return str(row.state) if row else "gone"
 
 
 def switch_to_built(built: Generation) -> None:

@@ -3,9 +3,16 @@
 from collections.abc import Mapping
 
 from readmodels.cli.base import Action
+from readmodels.cli.cancel import Cancel
+from readmodels.cli.deploy import Deploy
 from readmodels.cli.list import List
+from readmodels.cli.rebuild import Rebuild
+from readmodels.cli.rollback import Rollback
 from readmodels.cli.status import Status
+from readmodels.cli.switch import Switch
 from readmodels.cli.verify import Verify
 
 # In the order in which --help lists them.
-ACTIONS: Mapping[str, Action] = {action.name: action for action in (List(), Status(), Verify())}
+ACTIONS: Mapping[str, Action] = {
+    action.name: action for action in (List(), Status(), Deploy(), Rebuild(), Switch(), Rollback(), Cancel(), Verify())
+}

@@ -61,6 +61,10 @@ class Output:
         console = Console(file=self._stream, width=width, markup=False, highlight=False)
         console.print(table)
 
+    def console(self) -> Console:
+        """Where a progress bar goes; there is none unless somebody sits at a terminal."""
+        return Console(file=self._stream)
+
     def rows(self, found: Sequence[Mapping[str, Any]], empty: str = "none") -> None:
         """The same for rows that name their columns themselves, all alike."""
         self.table([*(found[0] if found else ())], [[*row.values()] for row in found], empty)

@@ -1,0 +1,113 @@
+"""`readmodels rebuild`: a read model built anew, all of it or a part, while it goes on being served."""
+
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Mapping
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from readmodels import builds, partial, projector, sweeping, switching
+from readmodels.cli.base import Action, Exit, Output, read_model
+from readmodels.declare import declared
+from readmodels.outbox import Lane
+from readmodels.store import Store
+
+LOOK_SECONDS = 0.2
+
+
+class Rebuild(Action):
+    """Build a read model anew beside the live generation, and switch to it.
+
+    All of it: a new generation is filled in key ranges while changes go on into both; queries see the old one until the
+    switch. Ctrl-C cancels without harm. Where a worker or another command is at it already, this one looks on.
+    With --key or --where only those documents are built again, in place.
+    """
+
+    name = "rebuild"
+    exits = {Exit.FINE: "it is built", Exit.NO: "it was cancelled, or waits for changes that are still pending"}
+    examples = (
+        "rebuild OrderDetail",
+        "rebuild OrderDetail --key 17 --key 18",
+        "rebuild OrderDetail --where customer__country=DE --where placed_at__gte=2026-11-01",
+    )
+
+    def arguments(self, parser: ArgumentParser) -> None:
+        """The read model, and what of it."""
+        parser.add_argument("read_model", metavar="NAME", type=read_model, help="the read model")
+        parser.add_argument(
+            "--key", action="append", default=[], help="only the document of this root key; may be repeated"
+        )
+        parser.add_argument(
+            "--where",
+            action="append",
+            default=[],
+            type=_condition,
+            metavar="FIELD=VALUE",
+            help="only documents whose root row matches, in the terms of QuerySet.filter; may be repeated",
+        )
+
+    def run(self, options: Mapping[str, Any], out: Output) -> Exit:
+        """Exit.NO where it did not come to an end."""
+        name = options["read_model"]
+        if options["key"] or options["where"]:
+            return _part(name, options["key"], dict(options["where"]), out)
+        return _all_of(name, out)
+
+
+def _condition(text: str) -> tuple[str, str]:
+    field, separator, value = text.partition("=")
+    if not (field and separator):
+        raise ArgumentTypeError(f"{text!r}; accepted: FIELD=VALUE, for example status=paid")
+    return field, value
+
+
+def _part(name: str, keys: list[str], where: dict[str, str], out: Output) -> Exit:
+    asked = partial.ask(declared()[name], keys=keys, where=where)
+    with _bar(out) as bar:
+        task = bar.add_task(name, total=asked.documents)
+        while left := partial.left(asked):
+            bar.update(task, completed=asked.documents - left)
+            if not projector.settle(Store(), Lane.BULK):
+                time.sleep(LOOK_SECONDS)
+    out.document({"read_model": name, "documents": asked.documents})
+    out.line(f"{name}: {asked.documents} documents built anew")
+    return Exit.FINE
+
+
+def _all_of(name: str, out: Output) -> Exit:
+    number = switching.begin(name)
+    store = Store()
+    try:
+        with _bar(out) as bar:
+            _build(store, name, bar, bar.add_task(name, total=None))
+    except KeyboardInterrupt:
+        switching.cancel(name)
+    state = switching.state(name, number)
+    out.document({"read_model": name, "generation": number, "state": state})
+    out.line(f"{name}: generation {number} is {state}")
+    return Exit.FINE if state == "live" else Exit.NO
+
+
+def _build(store: Store, name: str, bar: Progress, task: TaskID) -> None:
+    """Builds, or looks on while somebody else does, until nothing of the read model is being built."""
+
+    def under_way() -> list[builds.Progress]:
+        return [each for each in builds.progress() if each.read_model == name]
+
+    def show(*_: object) -> None:
+        for each in under_way():
+            bar.update(task, completed=each.rows, total=each.expected_rows)
+
+    while under_way():
+        show()
+        if sweeping.repair(store, on_range=show):
+            projector.settle(store)  # what was pending when it was registered comes before the switch
+        else:
+            time.sleep(LOOK_SECONDS)
+
+
+def _bar(out: Output) -> Progress:
+    """A bar with rate and time left, on a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=out.console(), disable=out.is_json, transient=True)

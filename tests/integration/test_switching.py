@@ -1,0 +1,279 @@
+"""A new generation beside the live one: gone on with where it stopped, switched to, gone back from, given up."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.db.models import F
+
+from orders.models import Order
+from orders.readmodels.customer_orders import CustomerOrders
+from orders.readmodels.order_detail import OrderDetail
+from readmodels import builds, declare, generations, keys, models, partial, rebuild, switching, testing
+from readmodels.declare import Document
+from readmodels.errors import CannotSwitch, CursorOver, RebuildCancelled, WrongSelection
+from readmodels.query import Reader
+from tests.reading import body
+from tests.rows import add_order, add_user
+from users.models import User
+
+
+@pytest.fixture
+def declaring():
+    """Declares a document that no app has, over and over."""
+
+    def declared(**attributes):
+        declare.forget("Throwaway")
+        return type("Throwaway", (Document,), {"root": User, **attributes})
+
+    yield declared
+    declare.forget("Throwaway")
+    models.Generation.objects.filter(read_model="Throwaway").delete()
+    generations.deploy()
+
+
+def run(*words: str) -> tuple[int, dict]:
+    """(exit code, answer) of `manage.py readmodels`."""
+    out = StringIO()
+    try:
+        call_command("readmodels", *words, "--json", stdout=out)
+    except SystemExit as ended:
+        return int(ended.code), json.loads(out.getvalue() or "{}")
+    return 0, json.loads(out.getvalue())
+
+
+def live(name: str) -> int:
+    return models.Generation.objects.get(read_model=name, state="live").number
+
+
+class Stopped(Exception):
+    """As a kill between two ranges."""
+
+
+# Rebuilding
+
+
+def test_rebuild_makes_a_new_generation_of_one_read_model(store):
+    add_order(add_user())
+    testing.drain(store)
+    before = generations.pointers()
+    code, answer = run("rebuild", "OrderDetail")
+    assert (code, answer["state"]) == (0, "live")
+    changed = {name.split("/")[0] for name, number in generations.pointers().items() if before.get(name) != number}
+    assert changed == {"OrderDetail"}
+    testing.assert_law(store)
+
+
+def test_rebuild_goes_on_where_it_stopped(store, configured):
+    configured(BATCH_ROWS=2)
+    for _ in range(7):
+        add_user()
+    testing.drain(store)
+    number = switching.begin("UserProfile")
+    seen: list[int] = []
+
+    def stop(name: str, rows: int) -> None:
+        seen.append(rows)
+        if len(seen) == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        rebuild.repair(store, on_range=stop)
+    [progress] = builds.progress()
+    assert (progress.generation, progress.rows, progress.is_filled) == (number, 4, False)
+    again: list[int] = []
+    rebuild.repair(store, on_range=lambda name, rows: again.append(rows))
+    assert sum(again) == 3
+    assert live("UserProfile") == number
+    testing.assert_law(store)
+
+
+def test_rebuild_begins_again_where_redis_was_lost(store, configured):
+    configured(BATCH_ROWS=2)
+    for _ in range(5):
+        add_user()
+    testing.drain(store)
+    number = switching.begin("UserProfile")
+
+    def stop(name: str, rows: int) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        rebuild.repair(store, on_range=stop)
+    store._client.flushall()
+    testing.drain(store)
+    assert live("UserProfile") == number
+    testing.assert_law(store)
+
+
+def test_second_rebuild_joins_the_first(store):
+    add_user()
+    testing.drain(store)
+    assert switching.begin("UserProfile") == switching.begin("UserProfile")
+
+
+def test_cancelled_rebuild_leaves_the_live_generation(store, configured):
+    configured(BATCH_ROWS=1)
+    for _ in range(3):
+        add_user()
+    testing.drain(store)
+    before = live("UserProfile")
+    number = switching.begin("UserProfile")
+    ranges: list[str] = []
+
+    def cancel(name: str, rows: int) -> None:
+        ranges.append(name)
+        assert run("cancel", "UserProfile") == (0, {"read_model": "UserProfile", "cancelled": 1})
+
+    rebuild.repair(store, on_range=cancel)
+    assert (ranges, live("UserProfile")) == (["UserProfile"], before)
+    with pytest.raises(RebuildCancelled):
+        builds.require_wanted(next(each for each in current(number)))
+    assert run("cancel", "UserProfile")[0] == 1
+    generations.drop_retired(store, after_seconds=0)
+    assert not list(store._client.scan_iter(match=keys.pattern("UserProfile", number)))
+
+
+def current(number: int) -> list[generations.Generation]:
+    row = models.Generation.objects.get(read_model="UserProfile", number=number)
+    return [generations.Generation(row.id, row.number, row.state, row.fingerprint, generations.from_data(row.plan))]
+
+
+def test_switch_waits_for_changes_of_before_the_registration(store):
+    add_user()
+    testing.drain(store)
+    before = live("UserProfile")
+    add_user()  # pending
+    number = switching.begin("UserProfile")
+    rebuild.repair(store)
+    assert live("UserProfile") == before
+    testing.drain(store)
+    assert live("UserProfile") == number
+
+
+# A part
+
+
+def test_chosen_documents_are_built_again(store):
+    customer = add_user()
+    paid, placed = add_order(customer, status="paid"), add_order(customer)
+    testing.drain(store)
+    for order in (paid, placed):
+        store._client.delete(keys.document("OrderDetail", live("OrderDetail"), str(order.pk)))
+    assert run("rebuild", "OrderDetail", "--where", "status=paid") == (0, {"read_model": "OrderDetail", "documents": 1})
+    assert body(store, OrderDetail, paid.pk) is not None
+    assert body(store, OrderDetail, placed.pk) is None
+    assert run("rebuild", "OrderDetail", "--key", str(placed.pk))[1]["documents"] == 1
+    assert body(store, OrderDetail, placed.pk) is not None
+
+
+def test_key_that_has_no_row_any_more_is_taken_off(store):
+    order = add_order(add_user())
+    testing.drain(store)
+    copy = store._client.get(keys.document("OrderDetail", live("OrderDetail"), str(order.pk)))
+    Order.objects.all().delete()
+    testing.drain(store)
+    store._client.set(keys.document("OrderDetail", live("OrderDetail"), str(order.pk)), copy)
+    run("rebuild", "OrderDetail", "--key", str(order.pk))
+    assert body(store, OrderDetail, order.pk) is None
+
+
+@pytest.mark.parametrize("where", [{"colour": "red"}, {"customer_id": "Ada"}, {"placed_at__gte": "soon"}])
+def test_selection_that_can_not_be_made_is_refused(store, where):
+    with pytest.raises(WrongSelection):
+        partial.ask(OrderDetail, where=where)
+    [(field, value)] = where.items()
+    assert run("rebuild", "OrderDetail", "--where", f"{field}={value}")[0] == 2
+
+
+# Back and forth
+
+
+def test_rollback_serves_the_generation_before_at_once(store, declaring):
+    user = add_user(name="Ada")
+    declaring(body={"name": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    first = live("Throwaway")
+    new = declaring(body={"called": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    User.objects.update(name="Countess")
+    testing.drain(store)
+    assert body(store, new, user.pk) == {"called": "Countess"}
+    assert run("rollback", "Throwaway") == (0, {"read_model": "Throwaway", "generation": first})
+    assert body(store, new, user.pk) == {"name": "Countess"}
+    User.objects.update(name="Lady")
+    testing.drain(store)
+    assert body(store, new, user.pk) == {"name": "Lady"}
+    assert run("switch", "Throwaway", str(first + 1))[0] == 0
+    assert body(store, new, user.pk) == {"called": "Lady"}
+
+
+def test_code_of_before_is_served_its_own_generation(store, declaring):
+    """As in a rolling deployment: both versions of the code run, and each reads what it declares."""
+    user = add_user(name="Ada")
+    old = declaring(body={"name": F("name")})
+    old_reader = Reader(store)
+    generations.deploy()
+    testing.drain(store)
+    assert json.loads(old_reader.document(old, user.pk).body) == {"name": "Ada"}
+    new = declaring(body={"called": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    User.objects.update(name="Countess")
+    testing.drain(store)
+    assert body(store, new, user.pk) == {"called": "Countess"}
+    assert body(store, old, user.pk) == {"name": "Countess"}
+
+
+def test_code_of_before_deployed_again_is_gone_back_to(store, declaring):
+    declaring(body={"name": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    first = live("Throwaway")
+    declaring(body={"called": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    declaring(body={"name": F("name")})
+    assert generations.deploy() == []
+    assert live("Throwaway") == first
+
+
+def test_rollback_to_nothing_is_refused_with_the_reason(store, declaring):
+    declaring(body={"name": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    code, answer = run("rollback", "Throwaway")
+    assert code == 1
+    assert "none was switched away from" in answer["refused"]
+
+
+def test_generation_that_is_not_current_is_not_switched_to(store):
+    with pytest.raises(CannotSwitch, match=r"generation 99 of OrderDetail does not exist; there are \d+ \(live\)"):
+        switching.switch(store, "OrderDetail", 99)
+    assert run("switch", "OrderDetail", "99")[0] == 2
+
+
+def test_cursor_of_another_generation_is_over(store):
+    customer = add_user()
+    for _ in range(3):
+        add_order(customer)
+    testing.drain(store)
+    cursor = Reader(store).page(CustomerOrders, customer.pk, limit=2).next_cursor
+    assert len(Reader(store).page(CustomerOrders, customer.pk, cursor=cursor).rows) == 1
+    run("rebuild", "CustomerOrders")
+    with pytest.raises(CursorOver):
+        Reader(store).page(CustomerOrders, customer.pk, cursor=cursor)
+
+
+# Deploying
+
+
+def test_check_says_what_is_to_be_deployed_and_does_nothing(store, declaring):
+    assert run("deploy", "--check") == (0, {"triggers": [], "generations": []})
+    declaring(body={"name": F("name")})
+    assert run("deploy", "--check") == (1, {"triggers": [], "generations": ["Throwaway"]})
+    assert run("deploy") == (0, {"triggers": [], "generations": ["Throwaway"]})
+    assert run("deploy", "--check")[0] == 0
