@@ -110,4 +110,5 @@ def _build(store: Store, name: str, bar: Progress, task: TaskID) -> None:
 def _bar(out: Output) -> Progress:
     """A bar with rate and time left, on a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=out.console(), disable=out.is_json, transient=True)
+    console = out.console()
+    return Progress(*columns, console=console, disable=out.is_json or not console.is_terminal, transient=True)
