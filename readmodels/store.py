@@ -30,6 +30,7 @@ from readmodels.values import (
     as_row,
     as_stored,
     expire_rows_call,
+    header_of,
     page_call,
     put_documents_calls,
     put_rows_calls,
@@ -219,6 +220,14 @@ class Store:
 
     def stored(self, writes: Sequence[DocumentWrite | RowWrite]) -> list[DocumentWrite | RowWrite | None]:
         """What is stored in the place of each write; body None for a tombstone, None where there is nothing."""
+        return [value and as_stored(write, value) for write, value in zip(writes, self._values(writes), strict=True)]
+
+    def stamped(self, writes: Sequence[DocumentWrite | RowWrite]) -> list[tuple[str, DocumentWrite | RowWrite] | None]:
+        """The same with what is stored beside each body: a document's header, a row's version."""
+        pairs = zip(writes, self._values(writes), strict=True)
+        return [None if value is None else (header_of(write, value), as_stored(write, value)) for write, value in pairs]
+
+    def _values(self, writes: Sequence[DocumentWrite | RowWrite]) -> list[Any]:
         with connection.available():
             pipeline = self._client.pipeline(transaction=False)
             for write in writes:
@@ -227,7 +236,7 @@ class Store:
                 else:
                     at = keys.partition(write.read_model, write.generation, write.partition)
                     pipeline.hget(at.rows, write.row_id)
-            return [value and as_stored(write, value) for write, value in zip(writes, pipeline.execute(), strict=True)]
+            return pipeline.execute()
 
     def everything(self, read_model: str, generation: int, *, is_document: bool) -> Iterator[DocumentWrite | RowWrite]:
         """Every document, or every row, that is served of a generation."""

@@ -153,6 +153,13 @@ def as_stored(write: DocumentWrite | RowWrite, value: bytes) -> DocumentWrite | 
     return replace(write, body=body.decode() or None)
 
 
+def header_of(write: DocumentWrite | RowWrite, value: bytes) -> str:
+    """What is stored beside the body: a document's header, of a row the version alone."""
+    if isinstance(write, RowWrite):
+        return str(msgpack.unpackb(_split_row(value)[0])[0])
+    return value.partition(b"\n")[0].decode()
+
+
 def as_row(row: RowWrite, value: bytes) -> RowWrite:
     """The same for a row."""
     entry, body = _split_row(value)

@@ -9,7 +9,7 @@ from django.db import Error
 
 from readmodels.cli import ACTIONS
 from readmodels.cli.base import Exit, Output, Refused
-from readmodels.errors import ReadModelError, StoreUnavailable
+from readmodels.errors import NotProjected, ReadModelError, StoreUnavailable
 
 
 class Command(BaseCommand):
@@ -63,4 +63,5 @@ def reason(error: Exception) -> str:
     line = next(iter(str(error).strip().splitlines()), type(error).__name__)
     if isinstance(error, Error):
         return f"PostgreSQL: {line}"
-    return f"Redis: {line}" if isinstance(error, StoreUnavailable) else line
+    is_of_redis = isinstance(error, StoreUnavailable) and not isinstance(error, NotProjected)
+    return f"Redis: {line}" if is_of_redis else line
