@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from readmodels import deadletters, status
+from readmodels import builds, deadletters, status
 from readmodels.cli.base import Action, Exit, Output
 
 
@@ -24,15 +24,18 @@ class Status(Action):
         pending = status.backlog()
         generations = [asdict(row) for row in status.read_models(pending)]
         lanes = [asdict(row) for row in status.lanes(pending)]
+        rebuilds = [asdict(each) for each in builds.progress()]
         alarms = status.alarms()
         totals = {
             "backlog_rows": sum(group.rows for group in pending),
             "lag_seconds": max((group.lag_seconds for group in pending), default=0.0),
             "dead_letters": deadletters.count(),
         }
-        out.document({"read_models": generations, "lanes": lanes, **totals, "alarms": alarms})
+        out.document({"read_models": generations, "lanes": lanes, "rebuilds": rebuilds, **totals, "alarms": alarms})
         out.rows(generations, "no read model is built")
         out.rows(lanes)
+        if rebuilds:
+            out.rows(rebuilds)
         out.line("  ".join(f"{name} {value}" for name, value in totals.items()))
         for alarm in alarms:
             out.line(f"ALARM: {alarm}")
