@@ -10,7 +10,7 @@ from django.db import transaction
 
 from orders.models import Order
 from project import child
-from readmodels import acknowledged, keys, retention, testing
+from readmodels import acknowledged, generations, keys, retention, testing
 from tests.contracts.attempts import writing
 from tests.rows import add_order, add_user
 
@@ -68,7 +68,7 @@ def test_tombstones_of_a_quiet_partition_expire(store, configured):
     testing.drain(store)
     Order.objects.all().delete()
     testing.drain(store)
-    at = keys.partition("CustomerOrders", 1, str(customer.pk))
+    at = orders_of(customer)
     assert store._client.hlen(at.rows) == 3
 
     def is_gone() -> bool:
@@ -85,7 +85,11 @@ def test_tombstones_stay_for_as_long_as_an_attempt_may_be_late(store):
     Order.objects.all().delete()
     testing.drain(store)
     expire_all(store)
-    assert store._client.hlen(keys.partition("CustomerOrders", 1, str(customer.pk)).rows) == 1
+    assert store._client.hlen(orders_of(customer).rows) == 1
+
+
+def orders_of(customer) -> keys.PartitionKeys:
+    return keys.partition("CustomerOrders", generations.pointers()["CustomerOrders"], str(customer.pk))
 
 
 # The alarm
