@@ -84,7 +84,7 @@ def story(found: why.Why) -> Iterator[str]:
             "served came by a rebuild"
         )
     else:
-        yield from last_change(found.last_change, found.places)
+        yield from last_change(found.last_change, found.places, is_parked=bool(found.dead_letters))
     yield f"pending: {found.pending_changes or 'no'} changes"
     for letter in found.dead_letters:
         when = f"{letter.parked_at:%F %T}"
@@ -93,9 +93,9 @@ def story(found: why.Why) -> Iterator[str]:
         yield f"can't be built: {found.build_error}"
 
 
-def last_change(touch: Touch, places: list[Place]) -> Iterator[str]:
+def last_change(touch: Touch, places: list[Place], *, is_parked: bool) -> Iterator[str]:
     """How the change got from its transaction to Redis."""
-    columns = f"column {', '.join(touch.columns)}" if touch.columns else "row came or went"
+    columns = f"columns: {', '.join(touch.columns)}" if touch.columns else "the row came or went"
     writers = ", ".join(str(xid) for xid in touch.writers)
     yield f"last change: {touch.table} {touch.key} ({columns}), transaction {writers}, trace {touch.trace or 'none'}"
     yield f"captured: {touch.captured_at:%F %T.%f %Z}"
@@ -108,4 +108,5 @@ def last_change(touch: Touch, places: list[Place]) -> Iterator[str]:
     if touch.acknowledged_xid is None:
         yield "applied: not yet, it is pending"
     else:
-        yield f"applied: acknowledged by transaction {touch.acknowledged_xid} of epoch {touch.acknowledged_epoch}"
+        how = "no, what was parked is left of it;" if is_parked else "yes,"
+        yield f"applied: {how} acknowledged by transaction {touch.acknowledged_xid} of epoch {touch.acknowledged_epoch}"

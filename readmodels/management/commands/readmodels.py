@@ -51,9 +51,11 @@ def tell_in_one_line(parser: CommandParser) -> None:
     """Wrong arguments are told in one line, without the usage; --help says the rest."""
 
     def error(message: str) -> NoReturn:
+        is_clear = "accepted" in message or "choose from" in message
+        text = message if is_clear else f"{message}; --help tells what is accepted"
         if parser.called_from_command_line:
-            parser.exit(Exit.REFUSED, f"{parser.prog}: {message}\n")
-        raise CommandError(message)
+            parser.exit(Exit.REFUSED, f"{parser.prog}: {text}\n")
+        raise CommandError(text)
 
     parser.error = error  # type: ignore[method-assign]  # Django makes its own parser, of no class that one could name
 
