@@ -15,7 +15,7 @@ from orders.readmodels.order_detail import OrderDetail
 from project.child import wait_until
 from project.env import ROOT
 from readmodels import connection as redis_connection
-from readmodels import keys, models, outbox, projector, testing
+from readmodels import generations, keys, models, outbox, projector, testing
 from readmodels.cli import ACTIONS
 from readmodels.declare import declared
 from readmodels.fingerprint import fingerprint
@@ -71,8 +71,8 @@ def test_help_lists_every_action(capsys):
 
 
 WRONG = {
-    "": "required: list | status | verify",
-    "nix": "choose from 'list', 'status', 'verify'",
+    "": "required: list | status | deploy",
+    "nix": "'nix' (choose from 'list', 'status', 'deploy'",
     "status --nix": "--help tells what is accepted",
     "verify Nix": "accepted: AccessGrant, CustomerOrders, OrderDetail",
     "why": "required: NAME, KEY; --help tells what is accepted",
@@ -203,7 +203,9 @@ def test_verify_finds_drift(store, capsys):
     order = add_order(add_user())
     testing.drain(store)
     assert readmodels(capsys, "verify").code == 0
-    redis_connection.read_models().delete(keys.document("OrderDetail", 1, str(order.pk)))
+    redis_connection.read_models().delete(
+        keys.document("OrderDetail", generations.pointers()["OrderDetail"], str(order.pk))
+    )
     answer = readmodels(capsys, "verify", "--json")
     assert answer.code == 1
     found = {row["read_model"]: row["missing"] for row in answer.data["read_models"]}
@@ -213,7 +215,9 @@ def test_verify_finds_drift(store, capsys):
 def test_verify_compares_the_named_read_models_alone(store, capsys):
     order = add_order(add_user())
     testing.drain(store)
-    redis_connection.read_models().delete(keys.document("OrderDetail", 1, str(order.pk)))
+    redis_connection.read_models().delete(
+        keys.document("OrderDetail", generations.pointers()["OrderDetail"], str(order.pk))
+    )
     answer = readmodels(capsys, "verify", "UserProfile", "CustomerOrders", "--json")
     assert answer.code == 0
     assert {row["read_model"] for row in answer.data["read_models"]} == {"UserProfile", "CustomerOrders"}
