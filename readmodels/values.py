@@ -159,3 +159,10 @@ def as_row(row: RowWrite, value: bytes) -> RowWrite:
     _, members, shares = msgpack.unpackb(entry)
     pairs = tuple((name, int(share)) for name, share in zip(shares[::2], shares[1::2], strict=True))
     return replace(row, body=body.decode() or None, members=tuple(members), shares=pairs)
+
+
+def stored_version(write: DocumentWrite | RowWrite, value: bytes) -> str:
+    """The version of what is stored in the place of a write."""
+    if isinstance(write, RowWrite):
+        return str(msgpack.unpackb(_split_row(value)[0])[0])
+    return value[:VERSION_LENGTH].decode()
