@@ -32,6 +32,7 @@ from readmodels import (
 )
 from readmodels.errors import ReadModelError
 from readmodels.generations import Generation
+from readmodels.models import Scrub
 from readmodels.query import Reader
 from readmodels.store import Store
 from readmodels.stored import Stored
@@ -102,6 +103,25 @@ def test_missing_stale_and_orphan_are_told_apart_and_mended(store):
     testing.assert_law(store)
     assert body(store, UserProfile, wrong.pk)["name"] == wrong.name
     assert body(store, UserProfile, 999) is None
+
+
+def test_nothing_is_taken_away_where_nobody_writes(store, monkeypatch):
+    """What was mended last carries the version of the newest snapshot, and is mended again by an even newer one."""
+    user = add_user()
+    testing.drain(store)
+    forgotten: list[object] = []
+    forget = Stored.forget
+
+    def noted(self, digests, *given):
+        forgotten.extend(digests)
+        forget(self, digests, *given)
+
+    monkeypatch.setattr(Stored, "forget", noted)
+    for _ in range(3):
+        corrupt(store, user.pk)
+        assert audit(store, "UserProfile", is_repairing=True).left == 0
+    assert not forgotten
+    testing.assert_law(store)
 
 
 def test_finding_alone_mends_nothing(store):
@@ -205,7 +225,6 @@ def test_all_rows_gone_is_found_by_what_is_left(store):
     order = add_order(customer)
     testing.drain(store)
     store._client.delete(at(customer.pk).rows)
-    store._client.srem("x", "y")
     Order.objects.filter(pk=order.pk).delete()
     testing.drain(store)
     store._client.delete(at(customer.pk).rows)
@@ -570,8 +589,6 @@ def test_another_redis_begins_the_round_anew(store):
         add_user()
     testing.drain(store)
     first = live("UserProfile").id
-    from readmodels.models import Scrub
-
     while not Scrub.objects.filter(pk=first, position__after__isnull=False).exists():
         scrub.step(store, 2)
     Scrub.objects.update(store_id="another")
