@@ -1,8 +1,8 @@
 """What is stored, in the terms of what was written: for the drift check and what mends it.
 
 Reads a bounded number of values at a time, each with the marker of its bucket, so that what is read of a bucket that
-was lost meanwhile can be told apart. Nothing here blocks Redis for longer than MOST_ROWS rows take, but for
-`even_out`, which writes a whole partition in one step.
+was lost meanwhile can be told apart. Nothing here blocks Redis for longer than MOST_ROWS rows take, but for a
+large partition that is written to all the time, and for `even_out`, which sets a whole partition right in one step.
 """
 
 from collections import Counter
@@ -23,6 +23,8 @@ from readmodels.values import Call, DocumentWrite, RowWrite, as_stored, bucket_o
 Place = DocumentWrite | RowWrite
 
 MOST_ROWS = 5_000  # of a partition in one step: 10 ms of Redis's time; larger ones are read in two passes
+PASSES = 3  # twice over; then, if it has no more rows than this, a partition is read in one step all the same
+MOST_ROWS_OF_BUSY = 20_000
 SCAN_COUNT, SCANS = 1_000, 20  # keys that a scan passes at a time, and how often: 10 ms of Redis's time
 UNREADABLE = "unreadable"  # as a version it is higher than any
 PROBES = 64  # of the keys, each at random, for a sample
@@ -190,12 +192,20 @@ class Stored:
         sizes = self._store.ask([("HLEN", self._at(name).rows) for name in partitions])[1] if partitions else []
         for group in _groups(zip(partitions, sizes, strict=True)):
             for name, (marker, *parts) in zip(group, self._store.run([self._weigh(n) for n in group]), strict=True):
-                weight = self._weigh_in_passes(self._at(name)) if parts == [b"large"] else _weight(*parts)
+                weight = self._weigh_large(name) if parts == [b"large"] else _weight(*parts)
                 yield name, (marker or b"").decode(), weight
 
-    def _weigh(self, partition: str) -> Call:
+    def _weigh(self, partition: str, most_rows: int | None = None) -> Call:
         at = self._at(partition)
-        return "weigh", [keys.marker(at.bucket), at.rows, at.index, at.measures], [MOST_ROWS]
+        return "weigh", [keys.marker(at.bucket), at.rows, at.index, at.measures], [most_rows or MOST_ROWS]
+
+    def _weigh_large(self, partition: str) -> Weight | None:
+        """In passes, which hold nobody up; where it is written to all the time, in one step, unless it is too large."""
+        for _ in range(PASSES):
+            if weight := self._weigh_in_passes(self._at(partition)):
+                return weight
+        [(_, *parts)] = self._store.run([self._weigh(partition, MOST_ROWS_OF_BUSY)])
+        return None if parts == [b"large"] else _weight(*parts)
 
     def _weigh_in_passes(self, at: PartitionKeys) -> Weight | None:
         """The weight of a large partition at the moment between two passes over its rows; None: it was written to.

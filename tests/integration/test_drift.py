@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 from django.db import connection
+from django.db.models import F
 
 from orders.models import Order, Product
 from orders.readmodels.customer_orders import CustomerOrders
@@ -169,6 +170,10 @@ def corrupt_share(store: Store, customer: int) -> str:
 CORRUPTIONS: dict[str, Callable[[Store, int], object]] = {
     "index entry gone": lambda store, of: store._client.zpopmin(at(of).index),
     "index entry too many": lambda store, of: store._client.zadd(at(of).index, {"\x00other\x01000": 0}),
+    "index entry of another row": lambda store, of: (
+        store._client.zpopmin(at(of).index),
+        store._client.zadd(at(of).index, {"\x00other\x01000": 0}),
+    ),
     "index gone": lambda store, of: store._client.delete(at(of).index),
     "measure wrong": lambda store, of: store._client.hincrby(at(of).measures, "|orders", 1),
     "measure no number": lambda store, of: store._client.hset(at(of).measures, "|orders", "many"),
@@ -341,6 +346,25 @@ def test_what_was_planted_is_found_exactly_and_mended_beside_writers(projecting)
     assert {id: body(store, UserProfile, id)["name"] for id in answered} == {
         id: f"Count {counter}" for id, counter in answered.items()
     }
+
+
+@pytest.mark.parametrize(("most_rows", "unsettled"), [(20_000, 0), (3, 1)])
+def test_large_partition_that_never_stands_still_is_told_or_is_unsettled(store, monkeypatch, most_rows, unsettled):
+    monkeypatch.setattr(stored, "MOST_ROWS", 2)
+    monkeypatch.setattr(stored, "MOST_ROWS_OF_BUSY", most_rows)
+    customer = add_user()
+    orders = [add_order(customer) for _ in range(4)]
+    testing.drain(store)
+    one_pass = Stored._pass
+
+    def then_change(self, *given):
+        Order.objects.filter(pk=orders[0].pk).update(total_cents=F("total_cents") + 1)
+        projector.settle(store)
+        return one_pass(self, *given)
+
+    monkeypatch.setattr(Stored, "_pass", then_change)
+    found = audit(store, "CustomerOrders")
+    assert (found.total, len(found.unsettled)) == (0, unsettled)
 
 
 def settle(store: Store) -> None:
