@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
+from django.db.models import QuerySet
 
 from readmodels import models, outbox
 
@@ -56,18 +57,39 @@ class Parked:
     writers: Sequence[int]
 
 
-def listed(read_model: str | None = None) -> list[DeadLetter]:
-    """The parked documents, the last one first."""
-    rows = models.DeadLetter.objects.order_by("-parked_at", "-id")
-    if read_model is not None:
-        rows = rows.filter(read_model=read_model)
-    names = DeadLetter.__dataclass_fields__
-    return [DeadLetter(**{name: getattr(row, name) for name in names}) for row in rows]
+def listed(read_model: str | None = None, limit: int | None = None) -> list[DeadLetter]:
+    """The parked documents, the last one first, so many at the most."""
+    return [_letter(row) for row in _of(read_model).order_by("-parked_at", "-id")[:limit]]
 
 
-def count() -> int:
+def found(id: int) -> DeadLetter | None:
+    """The dead letter of this id, if there is one (any more)."""
+    row = models.DeadLetter.objects.filter(id=id).first()
+    return None if row is None else _letter(row)
+
+
+def of_document(read_model: str, key: str) -> list[DeadLetter]:
+    """Those of one document, by its root row's key, in any generation."""
+    return [_letter(row) for row in _of(read_model).filter(key=key).order_by("generation")]
+
+
+def count(read_model: str | None = None) -> int:
     """How many documents are parked."""
-    return models.DeadLetter.objects.count()
+    return _of(read_model).count()
+
+
+def ids(read_model: str | None = None) -> list[int]:
+    """The ids of all of them, the oldest first."""
+    return list(_of(read_model).order_by("id").values_list("id", flat=True))
+
+
+def _of(read_model: str | None) -> QuerySet[models.DeadLetter]:
+    rows = models.DeadLetter.objects.all()
+    return rows if read_model is None else rows.filter(read_model=read_model)
+
+
+def _letter(row: models.DeadLetter) -> DeadLetter:
+    return DeadLetter(**{name: getattr(row, name) for name in DeadLetter.__dataclass_fields__})
 
 
 def retry(id: int) -> bool:

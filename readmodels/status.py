@@ -1,27 +1,87 @@
 """What the read models are doing, for people and for monitoring."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from readmodels import models, retention
+from django.db import connection
+
+from readmodels import building, generations, models, retention
 from readmodels.conf import conf
 from readmodels.declare import declared
 from readmodels.fingerprint import fingerprint
+from readmodels.generations import Generation
+from readmodels.outbox import SHARDS, Change, Lane
 
 
 @dataclass(frozen=True)
 class ReadModelStatus:
-    """One generation of a read model; `is_declared`: the running code declares exactly this."""
+    """One generation of a read model; `is_declared`: the running code declares exactly this.
+
+    `lag_seconds` is the age of the read model's oldest change that is not projected.
+    """
 
     read_model: str
     generation: int
     state: str
     fingerprint: str
     is_declared: bool
+    lag_seconds: float
+    dead_letters: int
 
 
-def read_models() -> list[ReadModelStatus]:
-    """Every generation that there is, by read model."""
+@dataclass(frozen=True)
+class LaneStatus:
+    """What is not yet projected in one lane."""
+
+    lane: str
+    backlog_rows: int
+    lag_seconds: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """Changes not yet projected that are alike: which columns of which table, in which lane, for which read models."""
+
+    lane: Lane
+    source: str
+    columns: list[str] | None
+    read_models: list[str] | None
+    rows: int
+    at: datetime
+    lag_seconds: float
+
+
+def backlog() -> list[Group]:
+    """All that is not yet projected."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT shard >= %s, source, columns, read_models, count(*), min(at),"
+            " extract(epoch FROM clock_timestamp() - min(at))"
+            " FROM readmodels_change GROUP BY 1, 2, 3, 4",
+            [SHARDS],
+        )
+        return [
+            Group(Lane.BULK if is_bulk else Lane.LIVE, source, columns, names, rows, at, round(max(0.0, float(age)), 3))
+            for is_bulk, source, columns, names, rows, at, age in cursor.fetchall()
+        ]
+
+
+def lanes(pending: Sequence[Group]) -> list[LaneStatus]:
+    """What is pending, by lane."""
+    by_lane = {lane: [group for group in pending if group.lane is lane] for lane in Lane}
+    return [
+        LaneStatus(lane.name.lower(), sum(group.rows for group in found), _lag(found))
+        for lane, found in by_lane.items()
+    ]
+
+
+def read_models(pending: Sequence[Group]) -> list[ReadModelStatus]:
+    """Every generation that there is, by read model; `pending` is the backlog."""
     declared_prints = {name: fingerprint(read_model) for name, read_model in declared().items()}
+    lags = _lags(pending)
+    letters = Counter(models.DeadLetter.objects.values_list("read_model", "generation"))
     return [
         ReadModelStatus(
             row.read_model,
@@ -29,9 +89,32 @@ def read_models() -> list[ReadModelStatus]:
             row.state,
             row.fingerprint,
             declared_prints.get(row.read_model) == row.fingerprint,
+            lags.get(row.read_model, 0.0),
+            letters[row.read_model, row.number],
         )
         for row in models.Generation.objects.order_by("read_model", "number")
     ]
+
+
+def _lag(pending: Sequence[Group]) -> float:
+    return max((group.lag_seconds for group in pending), default=0.0)
+
+
+def _lags(pending: Sequence[Group]) -> dict[str, float]:
+    """The lag by read model."""
+    with connection.cursor() as cursor:
+        current = generations.current(cursor)
+    return {
+        generation.plan.name: _lag([group for group in pending if _is_for(group, generation)]) for generation in current
+    }
+
+
+def _is_for(group: Group, generation: Generation) -> bool:
+    """Whether changes of the group are still to be projected into the generation."""
+    if group.read_models is not None:
+        return generation.plan.name in group.read_models
+    change = Change(0, 0, group.source, "", group.columns, [], None, False, 0, None, None, group.at)
+    return building.is_concerned(generation.plan, change)
 
 
 def alarms() -> list[str]:

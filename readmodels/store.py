@@ -27,7 +27,9 @@ from readmodels.values import (
     DocumentWrite,
     RowWrite,
     StoredPage,
+    as_stored,
     expire_rows_call,
+    header_of,
     page_call,
     put_documents_calls,
     put_rows_calls,
@@ -222,6 +224,19 @@ class Store:
     def keep_lease(self, name: str, holder: str, seconds: int) -> None:
         """The lease runs anew, if it is still the holder's."""
         self._run([("hold", [keys.lease(name)], [holder, seconds * 1000])])
+
+    def stamped(self, writes: Sequence[DocumentWrite | RowWrite]) -> list[tuple[str, DocumentWrite | RowWrite] | None]:
+        """What is stored in the place of each write, after what is stored beside it: a document's header, a row's
+        version. Body None for a tombstone, None where there is nothing.
+        """
+        at = [
+            ("GET", keys.document(write.read_model, write.generation, write.key))
+            if isinstance(write, DocumentWrite)
+            else ("HGET", keys.partition(write.read_model, write.generation, write.partition).rows, write.row_id)
+            for write in writes
+        ]
+        pairs = zip(writes, self.ask(at)[1] if at else [], strict=True)
+        return [None if value is None else (header_of(write, value), as_stored(write, value)) for write, value in pairs]
 
     def _found_in(self, buckets: Iterable[int]) -> Iterator[dict[int, list[str]]]:
         """What the buckets hold beside their markers, by bucket, a few keys at a time."""

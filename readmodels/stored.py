@@ -17,7 +17,7 @@ from readmodels import keys
 from readmodels.generations import Generation
 from readmodels.keys import PartitionKeys
 from readmodels.store import Store
-from readmodels.values import Call, DocumentWrite, RowWrite, as_stored, bucket_of, stored_version
+from readmodels.values import VERSION_LENGTH, Call, DocumentWrite, RowWrite, as_stored, bucket_of, header_of
 
 # A document or row by its name alone; as a write, it says that nothing is there.
 Place = DocumentWrite | RowWrite
@@ -281,7 +281,7 @@ def _value(place: Place, raw: bytes | None) -> Value:
         return Value("", "", None)
     digest = sha1(raw, usedforsecurity=False).hexdigest()
     try:
-        version = stored_version(place, raw)
+        version = header_of(place, raw)[:VERSION_LENGTH]
         if isinstance(place, DocumentWrite) and b"\n" not in raw:
             raise ValueError("no header")
         return Value(version, digest, as_stored(place, raw))

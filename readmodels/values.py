@@ -153,16 +153,16 @@ def as_stored(write: DocumentWrite | RowWrite, value: bytes) -> DocumentWrite | 
     return replace(write, body=body.decode() or None)
 
 
+def header_of(write: DocumentWrite | RowWrite, value: bytes) -> str:
+    """What is stored beside the body: a document's header, of a row the version alone."""
+    if isinstance(write, RowWrite):
+        return str(msgpack.unpackb(_split_row(value)[0])[0])
+    return value.partition(b"\n")[0].decode()
+
+
 def as_row(row: RowWrite, value: bytes) -> RowWrite:
     """The same for a row."""
     entry, body = _split_row(value)
     _, members, shares = msgpack.unpackb(entry)
     pairs = tuple((name, int(share)) for name, share in zip(shares[::2], shares[1::2], strict=True))
     return replace(row, body=body.decode() or None, members=tuple(members), shares=pairs)
-
-
-def stored_version(write: DocumentWrite | RowWrite, value: bytes) -> str:
-    """The version of what is stored in the place of a write."""
-    if isinstance(write, RowWrite):
-        return str(msgpack.unpackb(_split_row(value)[0])[0])
-    return value[:VERSION_LENGTH].decode()

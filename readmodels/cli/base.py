@@ -94,11 +94,15 @@ class Action(ABC):
         return cleandoc(type(self).__doc__ or "")
 
     @property
+    def all_exits(self) -> Mapping[Exit, str]:
+        """What each exit code means, in order."""
+        return dict(sorted({Exit.REFUSED: "wrong arguments, or a server does not answer", **self.exits}.items()))
+
+    @property
     def epilog(self) -> str:
         """Examples and exit codes."""
         examples = "\n".join(f"  {MANAGE} {example}" for example in self.examples)
-        exits = {Exit.REFUSED: "wrong arguments, or a server does not answer", **self.exits}
-        codes = "\n".join(f"  {code.value} {text}" for code, text in sorted(exits.items()))
+        codes = "\n".join(f"  {code.value} {text}" for code, text in self.all_exits.items())
         return f"examples:\n{examples}\n\nexit codes:\n{codes}"
 
     def arguments(self, parser: ArgumentParser) -> None:  # noqa: B027  # most take something, none has to

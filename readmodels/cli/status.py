@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from readmodels import deadletters, outbox, status
+from readmodels import deadletters, status
 from readmodels.cli.base import Action, Exit, Output
 
 
@@ -20,16 +20,19 @@ class Status(Action):
     examples = ("status", "status --json")
 
     def run(self, options: Mapping[str, Any], out: Output) -> Exit:
-        """Shown as one snapshot of each part; the parts are asked one after the other."""
-        generations = [asdict(row) for row in status.read_models()]
+        """The parts are asked one after the other, so they may be of slightly different moments."""
+        pending = status.backlog()
+        generations = [asdict(row) for row in status.read_models(pending)]
+        lanes = [asdict(row) for row in status.lanes(pending)]
         alarms = status.alarms()
         totals = {
-            "backlog_rows": outbox.backlog_rows(),
-            "lag_seconds": round(outbox.lag_seconds(), 3),
+            "backlog_rows": sum(group.rows for group in pending),
+            "lag_seconds": max((group.lag_seconds for group in pending), default=0.0),
             "dead_letters": deadletters.count(),
         }
-        out.document({"read_models": generations, **totals, "alarms": alarms})
+        out.document({"read_models": generations, "lanes": lanes, **totals, "alarms": alarms})
         out.rows(generations, "no read model is built")
+        out.rows(lanes)
         out.line("  ".join(f"{name} {value}" for name, value in totals.items()))
         for alarm in alarms:
             out.line(f"ALARM: {alarm}")

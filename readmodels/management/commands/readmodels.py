@@ -9,7 +9,7 @@ from django.db import Error
 
 from readmodels.cli import ACTIONS
 from readmodels.cli.base import Exit, Output, Refused
-from readmodels.errors import ReadModelError, StoreUnavailable
+from readmodels.errors import NotProjected, ReadModelError, StoreUnavailable
 
 
 class Command(BaseCommand):
@@ -51,9 +51,11 @@ def tell_in_one_line(parser: CommandParser) -> None:
     """Wrong arguments are told in one line, without the usage; --help says the rest."""
 
     def error(message: str) -> NoReturn:
+        is_clear = "accepted" in message or "choose from" in message
+        text = message if is_clear else f"{message}; --help tells what is accepted"
         if parser.called_from_command_line:
-            parser.exit(Exit.REFUSED, f"{parser.prog}: {message}\n")
-        raise CommandError(message)
+            parser.exit(Exit.REFUSED, f"{parser.prog}: {text}\n")
+        raise CommandError(text)
 
     parser.error = error  # type: ignore[method-assign]  # Django makes its own parser, of no class that one could name
 
@@ -63,4 +65,5 @@ def reason(error: Exception) -> str:
     line = next(iter(str(error).strip().splitlines()), type(error).__name__)
     if isinstance(error, Error):
         return f"PostgreSQL: {line}"
-    return f"Redis: {line}" if isinstance(error, StoreUnavailable) else line
+    is_of_redis = isinstance(error, StoreUnavailable) and not isinstance(error, NotProjected)
+    return f"Redis: {line}" if is_of_redis else line
