@@ -48,6 +48,9 @@ class Conf:
     replay_rows: int = 100_000
     # A transaction open for longer is told of: it keeps dead rows in the outbox, and tokens of others unsettled.
     long_transaction_seconds: int = 300
+    # Rows that a step of the scrub compares with a fresh build: at a step a second, a million documents, looked at from
+    # both sides, take three hours.
+    scrub_rows: int = 200
     # A write may wait for the broker twice, for the flag and for the message, and stays within a second all the same.
     broker_timeout_seconds: float = 0.4
     # How long writes leave a broker alone that did not answer, or took longer than that.

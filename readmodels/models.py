@@ -161,6 +161,29 @@ class Heartbeat(models.Model):
         db_table = "readmodels_heartbeat"
 
 
+class Scrub(models.Model):
+    """How far the continuous audit of a generation is, and since when all of it is known to be right."""
+
+    generation = models.OneToOneField(Generation, models.CASCADE, primary_key=True)
+    # Where the next stretch begins (walking.Position), and what differed at the last looks; NULL: a round begins.
+    position = models.JSONField(null=True)
+    suspects = models.JSONField(default=list)
+    store_id = models.TextField(default="")
+    began_at = models.DateTimeField(null=True)
+    # Of the round under way: what differed, and what could not be told.
+    found = models.IntegerField(default=0)
+    unsettled = models.IntegerField(default=0)
+    # When the last whole round began, and what it found.
+    verified_as_of = models.DateTimeField(null=True)
+    last_found = models.IntegerField(default=0)
+    last_unsettled = models.IntegerField(default=0)
+    # Whose turn it is: that of the one that has waited longest.
+    stepped_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "readmodels_scrub"
+
+
 class Clock(models.Model):
     """One row: the epoch, and the fingerprint of the server it was set on."""
 

@@ -27,7 +27,6 @@ from readmodels.values import (
     DocumentWrite,
     RowWrite,
     StoredPage,
-    as_row,
     as_stored,
     expire_rows_call,
     header_of,
@@ -130,6 +129,16 @@ class Store:
         store_id, found = connection.ask(self._client, [("GET", keys.progress(bucket)) for bucket in buckets])
         return [_trusted(progress, store_id) for progress in found]
 
+    # For stored.py
+
+    def ask(self, commands: Sequence[tuple[Any, ...]]) -> tuple[str, list[Any]]:
+        """(the id of the server that answered, its answers) in one round trip."""
+        return connection.ask(self._client, commands)
+
+    def run(self, calls: Sequence[Call], store_id: str | None = None) -> list[Any]:
+        """What the scripts answered, each on keys of one slot; StoreMoved where another server answers than this."""
+        return self._run(calls, store_id)
+
     # Heartbeat, epoch, pointers, markers, leases
 
     def state(self) -> StoreState:
@@ -216,65 +225,18 @@ class Store:
         """The lease runs anew, if it is still the holder's."""
         self._run([("hold", [keys.lease(name)], [holder, seconds * 1000])])
 
-    # What is stored, in the terms of what was written: for the drift check
-
-    def stored(self, writes: Sequence[DocumentWrite | RowWrite]) -> list[DocumentWrite | RowWrite | None]:
-        """What is stored in the place of each write; body None for a tombstone, None where there is nothing."""
-        return [value and as_stored(write, value) for write, value in zip(writes, self._values(writes), strict=True)]
-
     def stamped(self, writes: Sequence[DocumentWrite | RowWrite]) -> list[tuple[str, DocumentWrite | RowWrite] | None]:
-        """The same with what is stored beside each body: a document's header, a row's version."""
-        pairs = zip(writes, self._values(writes), strict=True)
+        """What is stored in the place of each write, after what is stored beside it: a document's header, a row's
+        version. Body None for a tombstone, None where there is nothing.
+        """
+        at = [
+            ("GET", keys.document(write.read_model, write.generation, write.key))
+            if isinstance(write, DocumentWrite)
+            else ("HGET", keys.partition(write.read_model, write.generation, write.partition).rows, write.row_id)
+            for write in writes
+        ]
+        pairs = zip(writes, self.ask(at)[1] if at else [], strict=True)
         return [None if value is None else (header_of(write, value), as_stored(write, value)) for write, value in pairs]
-
-    def _values(self, writes: Sequence[DocumentWrite | RowWrite]) -> list[Any]:
-        with connection.available():
-            pipeline = self._client.pipeline(transaction=False)
-            for write in writes:
-                if isinstance(write, DocumentWrite):
-                    pipeline.get(keys.document(write.read_model, write.generation, write.key))
-                else:
-                    at = keys.partition(write.read_model, write.generation, write.partition)
-                    pipeline.hget(at.rows, write.row_id)
-            return pipeline.execute()
-
-    def everything(self, read_model: str, generation: int, *, is_document: bool) -> Iterator[DocumentWrite | RowWrite]:
-        """Every document, or every row, that is served of a generation."""
-        if not is_document:
-            for partition in self.partitions(read_model, generation):
-                yield from self.partition(read_model, generation, partition)[0]
-            return
-        for key in self._names(read_model, generation):
-            found = self.stored([DocumentWrite(read_model, generation, key, None)])
-            yield from (write for write in found if write is not None and write.body is not None)
-
-    def partitions(self, read_model: str, generation: int) -> Iterator[str]:
-        """Every partition that has or had rows."""
-        for name in self._names(read_model, generation):
-            if name.endswith(keys.ROWS):
-                yield name.removesuffix(keys.ROWS)
-
-    def partition(self, read_model: str, generation: int, key: str) -> tuple[list[RowWrite], set[str], dict[str, int]]:
-        """(rows, index members, measures) of a partition at one moment."""
-        at = keys.partition(read_model, generation, key)
-        with connection.available():
-            pipeline = self._client.pipeline(transaction=True)
-            pipeline.hgetall(at.rows)
-            pipeline.zrange(at.index, 0, -1)
-            pipeline.hgetall(at.measures)
-            rows, index, measures = pipeline.execute()
-        found = [as_row(RowWrite(read_model, generation, key, row_id.decode()), row) for row_id, row in rows.items()]
-        return (
-            [row for row in found if row.body is not None],
-            {member.decode() for member in index},
-            {name.decode(): int(total) for name, total in measures.items()},
-        )
-
-    def _names(self, read_model: str, generation: int) -> Iterator[str]:
-        stem = f":{read_model}:{generation}:"
-        with connection.available():
-            for key in self._client.scan_iter(match=keys.pattern(read_model, generation), count=1000):
-                yield key.decode().split(stem, 1)[1]
 
     def _found_in(self, buckets: Iterable[int]) -> Iterator[dict[int, list[str]]]:
         """What the buckets hold beside their markers, by bucket, a few keys at a time."""

@@ -54,7 +54,7 @@ def assert_law(store: Store) -> None:
     backlog = outbox.backlog_rows()
     assert backlog == 0, f"{backlog} changes are not projected"
     for found in drift.verify(store):
-        assert not found.total, f"{found}"
+        assert found.is_clean, f"{found}"
 
 
 def _is_emptied(model: type) -> bool:
