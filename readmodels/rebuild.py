@@ -13,7 +13,7 @@ from uuid import uuid4
 import structlog
 from django.db import connection, transaction
 
-from readmodels import buckets, builds, filling, generations, heartbeat, keys, outbox, snapshot, switching
+from readmodels import buckets, builds, drift, filling, generations, heartbeat, keys, outbox, snapshot, switching
 from readmodels.conf import conf
 from readmodels.errors import RebuildCancelled, StoreLost
 from readmodels.generations import PREVIOUS, Generation
@@ -25,7 +25,8 @@ from readmodels.store import Store
 log = structlog.get_logger()
 
 LEASE = "repair"
-OnRange = Callable[[str, int], None]  # called after each range with the read model's name and how many rows it had
+# Called after each range with the read model's name and how many rows it had; 0 for one that was only looked at.
+OnRange = Callable[[str, int], None]
 
 
 def is_due(store: Store) -> bool:
@@ -132,8 +133,19 @@ def _is_built(store: Store, generation: Generation, on_range: OnRange) -> bool:
         return False
 
 
+def _is_right(store: Store, generation: Generation, on_range: OnRange) -> bool:
+    def keep(rows: int) -> None:
+        builds.require_wanted(generation)
+        on_range(generation.plan.name, 0)
+
+    return not drift.audit(store, generation, is_repairing=True, on_range=keep).total
+
+
 def _build(store: Store, generation: Generation, on_range: OnRange) -> bool:
-    """The generation is filled, from where an earlier attempt was, and live; False: something of before is pending."""
+    """The generation is filled, from where an earlier attempt was, and verified, and live.
+
+    False: something of before is pending, or it is not what a fresh build gives; what differed is mended then.
+    """
     with snapshot.reading() as (cursor, since):
         markers = buckets.read(cursor).markers
     begun = builds.resumed(generation, f"{since.store_id} {blake2b(repr(markers).encode(), digest_size=8).hexdigest()}")
@@ -144,7 +156,7 @@ def _build(store: Store, generation: Generation, on_range: OnRange) -> bool:
 
     if begun.filled_at is None:
         filling.fill(store, generation, range(keys.BUCKETS), note, begun.after)
-    if not switching.is_settled(generation):
+    if not switching.is_settled(generation) or not _is_right(store, generation, on_range):
         return False
     with transaction.atomic(), connection.cursor() as cursor:
         heartbeat.note_filled(cursor, since)

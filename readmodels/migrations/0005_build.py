@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("readmodels", "0003_heartbeat_and_acknowledged")]
+    dependencies = [("readmodels", "0004_scrub")]
 
     operations = [
         migrations.CreateModel(

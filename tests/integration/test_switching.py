@@ -152,6 +152,22 @@ def test_switch_waits_for_changes_of_before_the_registration(store):
     assert live("UserProfile") == number
 
 
+def test_generation_that_is_not_right_is_mended_before_it_is_switched_to(store):
+    user = add_user()
+    testing.drain(store)
+    before, number = live("UserProfile"), switching.begin("UserProfile")
+
+    def lose(name: str, rows: int) -> None:
+        if rows:  # filled, not yet looked at
+            store._client.delete(keys.document("UserProfile", number, str(user.pk)))
+
+    rebuild.repair(store, on_range=lose)
+    assert live("UserProfile") == before
+    rebuild.repair(store)
+    assert live("UserProfile") == number
+    testing.assert_law(store)
+
+
 # A part
 
 
