@@ -17,6 +17,7 @@ from project.env import ROOT
 from readmodels import connection as redis_connection
 from readmodels import keys, models, outbox, projector, testing
 from readmodels.cli import ACTIONS
+from readmodels.cli.touched import count
 from readmodels.declare import declared
 from readmodels.fingerprint import fingerprint
 from readmodels.management.commands.readmodels import Command
@@ -282,6 +283,12 @@ def test_touched_tells_what_the_bulk_lane_would_take(shop, capsys, configured):
     assert lanes == {"OrderDetail": "bulk", "OrdersByStatus": "bulk", "UserProfile": "live"}
     configured(fan_out_documents=5)
     assert readmodels(capsys, "touched", "users.User", customer.pk, "--field", "name").code == 0
+
+
+def test_document_that_is_reached_twice_counts_once(store):
+    twice = [("SELECT unnest(%s::text[])", ["1", "2"]), ("SELECT unnest(%s::text[])", ["2", "3"])]
+    with connection.cursor() as cursor:
+        assert count(cursor, ["1"], twice) == 3
 
 
 def test_touched_writes_nothing(shop, capsys):

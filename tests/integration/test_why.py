@@ -153,6 +153,19 @@ def test_change_left_to_the_bulk_lane_is_pending(store, order, configured):
     assert found.is_right
 
 
+def test_document_that_a_fan_out_has_still_to_build_is_pending(store, order, configured):
+    configured(fan_out_documents=1)
+    add_order(order.customer)
+    testing.drain(store)
+    xid = rename(order)
+    projector.settle(store)
+    projector.project(store, [*Lane.BULK.value])  # the fan-out is worked out, its documents are not built
+    found = why.explain(store, "OrderDetail", str(order.pk))
+    assert (found.pending_changes, found.last_change.writers) == (1, [xid])
+    assert (found.last_change.table, found.last_change.acknowledged_xid) == ("orders_order", None)
+    assert not found.is_right
+
+
 def test_change_older_than_what_is_kept_is_not_made_up(store, order, capsys):
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM readmodels_acknowledged")
