@@ -72,7 +72,8 @@ class Drift:
         self.stored += stretch.stored
         self.partitions += stretch.partitions
         self.uneven += stretch.uneven
-        self.unsettled += stretch.unsettled + stretch.unbuilt
+        self.parked += map(name, stretch.parked)
+        self.unsettled += [*stretch.unsettled, *map(name, stretch.unbuilt)]
 
     def take(self, verdict: Verdict) -> None:
         """What the verdict is sure of is counted in."""

@@ -14,7 +14,7 @@ from readmodels import buckets, building, isolation, snapshot
 from readmodels.generations import Generation
 from readmodels.store import Store
 from readmodels.stored import Place, Stored, place_of
-from readmodels.suspects import Shown, Suspects, read, require_current, suspects
+from readmodels.suspects import Shown, Suspects, parked, read, require_current, suspects
 from readmodels.values import DocumentWrite, RowWrite
 
 
@@ -40,7 +40,8 @@ class Stretch:
     partitions: int = 0
     uneven: list[str] = field(default_factory=list)
     unsettled: list[str] = field(default_factory=list)
-    unbuilt: list[str] = field(default_factory=list)  # root keys of rows that can't be built
+    parked: list[Place] = field(default_factory=list)
+    unbuilt: list[Place] = field(default_factory=list)  # can't be built, and are not parked
 
     @property
     def rows(self) -> int:
@@ -97,8 +98,11 @@ def _past_the_next(store: Store, generation: Generation, position: Position) -> 
         shown = read(cursor, generation, now, [])
         cursor.execute(generation.plan.next_sql, [position.after, position.after])
         row = cursor.fetchone()
+        places = _places(cursor, generation, [row[0]]) if row else []
+        kept_back = parked(cursor, generation, places)
     following = Position(after=row[0]) if row else Position(is_in_store=True)
-    return Stretch(suspects(store, generation, shown), following, unbuilt=[row[0]] if row else [])
+    unbuilt = [place for place in places if place not in kept_back]
+    return Stretch(suspects(store, generation, shown), following, parked=kept_back, unbuilt=unbuilt)
 
 
 def _along_partitions(store: Store, generation: Generation, position: Position, rows: int) -> Stretch:

@@ -13,35 +13,34 @@ from readmodels.store import Store
 
 
 class Verify(Action):
-    """Compare documents, rows, indexes and measures with a fresh build.
+    """Compare documents, rows, indexes and measures with a fresh build, and with --repair mend what differs.
 
-    Use it after an incident, before and after a deployment, or from time to time. It is exact while writes go on: what
-    differs is looked at twice, and what moved meanwhile is told apart as unsettled.
+    Use it after an incident, before and after a deployment, or from time to time; writes may go on meanwhile. What is
+    parked, and what changed at each look or was not projected in time (unsettled), is no drift and is shown apart.
+    --sample looks at some rows in place of all. Without --repair nothing is written.
     """
 
     name = "verify"
-    exits = {Exit.FINE: "nothing differs, or all that did is mended", Exit.NO: "something differs"}
-    examples = (
-        "verify",
-        "verify OrderDetail CustomerOrders --json",
-        "verify OrderDetail --sample 1000",
-        "verify --repair",
-    )
+    exits = {
+        Exit.FINE: "nothing differs, or all that did is mended",
+        Exit.NO: "something differs, is parked or could not be told",
+    }
+    examples = ("verify", "verify OrderDetail CustomerOrders --json", "verify --sample 1000", "verify --repair")
 
     def arguments(self, parser: ArgumentParser) -> None:
         """The read models, all by default."""
         parser.add_argument(
             "read_models", nargs="*", metavar="NAME", type=read_model, help="a read model (all that are live)"
         )
-        parser.add_argument("--sample", type=number, metavar="N", help="about so many rows at random, in place of all")
-        parser.add_argument("--repair", action="store_true", help="mend exactly what differs")
+        parser.add_argument("--sample", type=number, metavar="N", help="about so many rows of each, at random")
+        parser.add_argument("--repair", action="store_true", help="mend what differs")
 
     def run(self, options: Mapping[str, Any], out: Output) -> Exit:
-        """Exit.NO where anything differs."""
+        """Exit.NO where anything differs and is not mended, or could not be judged."""
         found = verified(options["read_models"], options["sample"], is_repairing=options["repair"])
         out.document({"read_models": [asdict(each) for each in found]})
         out.rows([counts(each) for each in found], "no read model is built")
-        return Exit.NO if any(each.left for each in found) else Exit.FINE
+        return Exit.NO if any(each.left or each.parked or each.unsettled for each in found) else Exit.FINE
 
 
 def verified(names: list[str], sample: int | None, *, is_repairing: bool) -> list[Drift]:
@@ -50,7 +49,7 @@ def verified(names: list[str], sample: int | None, *, is_repairing: bool) -> lis
         current = generations.current(cursor)
     live = [each for each in current if each.state == GenerationState.LIVE]
     chosen = [each for each in live if not names or each.plan.name in names]
-    return [drift.audit(Store(), generation, sample=sample, is_repairing=is_repairing) for generation in chosen]
+    return [drift.audit(Store(), each, sample=sample, is_repairing=is_repairing) for each in chosen]
 
 
 def counts(found: Drift) -> dict[str, Any]:

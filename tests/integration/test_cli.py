@@ -76,6 +76,7 @@ WRONG = {
     "nix": "'nix' (choose from 'list', 'status', 'deploy'",
     "status --nix": "--help tells what is accepted",
     "verify Nix": "accepted: AccessGrant, CustomerOrders, OrderDetail",
+    "verify --sample 0": "accepted: a whole number from 1",
     "why": "required: NAME, KEY; --help tells what is accepted",
     "why Nix 1": "accepted: AccessGrant, CustomerOrders, OrderDetail",
     "why OrderDetail x": "'x' is no orders.Order.id; accepted: Big (8 byte) integer",
@@ -222,6 +223,25 @@ def test_verify_compares_the_named_read_models_alone(store, capsys):
     answer = readmodels(capsys, "verify", "UserProfile", "CustomerOrders", "--json")
     assert answer.code == 0
     assert {row["read_model"] for row in answer.data["read_models"]} == {"UserProfile", "CustomerOrders"}
+
+
+def test_verify_mends_what_differs_when_told_to(store, capsys):
+    order = add_order(add_user())
+    testing.drain(store)
+    redis_connection.read_models().delete(keys.document("OrderDetail", 1, str(order.pk)))
+    assert readmodels(capsys, "verify").code == 1
+    answer = readmodels(capsys, "verify", "--repair", "--json")
+    assert answer.code == 0
+    assert {row["read_model"]: row["mended"] for row in answer.data["read_models"]}["OrderDetail"] == 1
+    assert readmodels(capsys, "verify").code == 0
+
+
+def test_verify_samples(store, capsys):
+    for _ in range(20):
+        add_user()
+    testing.drain(store)
+    found = readmodels(capsys, "verify", "UserProfile", "--sample", 3, "--json").data["read_models"][0]
+    assert 0 < found["compared"] < 20
 
 
 # touched

@@ -10,18 +10,20 @@ from contextlib import contextmanager
 
 import pytest
 from django.db import connection
-from django.db.models import F
+from django.db.models import F, Value
 
 from orders.models import Order, Product
 from orders.readmodels.customer_orders import CustomerOrders
 from readmodels import (
     buckets,
     deadletters,
+    declare,
     drift,
     generations,
     isolation,
     keys,
     mending,
+    models,
     outbox,
     projector,
     rebuild,
@@ -32,9 +34,10 @@ from readmodels import (
     testing,
     walking,
 )
+from readmodels.declare import Document
 from readmodels.errors import ReadModelError
 from readmodels.generations import Generation
-from readmodels.models import Scrub
+from readmodels.models import DeadLetter, Scrub
 from readmodels.query import Reader
 from readmodels.store import Store
 from readmodels.stored import Stored
@@ -450,6 +453,25 @@ def test_parked_document_is_told_apart(store, monkeypatch):
     assert deadletters.listed("CustomerOrders")
     found = audit(store, "CustomerOrders", is_repairing=True)
     assert (found.total, found.parked) == (0, [f"{order.customer_id}/{order.pk:019d}"])
+
+
+def test_row_that_can_not_be_built_keeps_no_other_from_being_compared(store):
+    products = [add_product(stock=stock) for stock in (5, 0, 5, 5)]
+    testing.drain(store)
+    read_model = type("Throwaway", (Document,), {"root": Product, "body": {"part": Value(100) / F("stock")}})
+    try:
+        generations.deploy()
+        testing.drain(store)
+        name = read_model.__name__
+        store._client.delete(keys.document(name, live(name).number, str(products[3].pk)))
+        found = audit(store, name)
+        assert (found.missing, found.parked, found.compared) == ([str(products[3].pk)], [str(products[1].pk)], 3)
+        DeadLetter.objects.all().delete()
+        assert audit(store, name).unsettled == [str(products[1].pk)]
+    finally:
+        declare.forget("Throwaway")
+        models.Generation.objects.filter(read_model="Throwaway").delete()
+        generations.deploy()
 
 
 def test_changed_generation_ends_the_audit(store):
