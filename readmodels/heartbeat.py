@@ -98,10 +98,12 @@ def _known(cursor: CursorWrapper) -> Known:
 
 
 def _parse(stored: bytes | None) -> Beat | None:
-    if stored is None:
+    """The heartbeat; None where there is none, or something that nobody here wrote."""
+    count, _, line = (stored or b"").partition(b" ")
+    try:
+        return Beat(int(count), consistency.parse_stamp(line))
+    except ValueError:
         return None
-    count, _, line = stored.partition(b" ")
-    return Beat(int(count), consistency.parse_stamp(line))
 
 
 def _note(count: int, state: StoreState) -> None:

@@ -241,6 +241,13 @@ def test_lost_heartbeat_builds_everything_anew(store):
     assert_built_anew(store)
 
 
+@pytest.mark.parametrize("value", [b"", b"nonsense", b"7", b"7 \xff 1 1:1:", b"7 1 x 1:1:"])
+def test_heartbeat_that_nobody_wrote_builds_everything_anew(store, value: bytes):
+    settle(store)
+    store._client.set(keys.HEARTBEAT, value)
+    assert_built_anew(store)
+
+
 def test_evicted_documents_are_built_anew(store):
     add_order(add_user())
     settle(store)
