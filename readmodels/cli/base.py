@@ -121,6 +121,14 @@ class Action(ABC):
         """
 
 
+class OfReadModel(Action):
+    """An action on one read model, which comes as `options["read_model"]`."""
+
+    def arguments(self, parser: ArgumentParser) -> None:
+        """The read model."""
+        parser.add_argument("read_model", metavar="NAME", type=read_model, help="the read model")
+
+
 def read_model(text: str) -> str:
     """An argument's type: the name of a declared read model."""
     if text not in declared():

@@ -1,14 +1,13 @@
 """`readmodels cancel`: a rebuild is given up."""
 
-from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
 from readmodels import switching
-from readmodels.cli.base import Action, Exit, Output, read_model
+from readmodels.cli.base import Exit, OfReadModel, Output
 
 
-class Cancel(Action):
+class Cancel(OfReadModel):
     """Give up what is being built of a read model; the live generation goes on as it was.
 
     Its builder stops at its next range, and what was built goes. The next `deploy` or `migrate` of a changed
@@ -18,10 +17,6 @@ class Cancel(Action):
     name = "cancel"
     exits = {Exit.FINE: "it is cancelled", Exit.NO: "nothing was being built"}
     examples = ("cancel OrderDetail",)
-
-    def arguments(self, parser: ArgumentParser) -> None:
-        """The read model."""
-        parser.add_argument("read_model", metavar="NAME", type=read_model, help="the read model")
 
     def run(self, options: Mapping[str, Any], out: Output) -> Exit:
         """Exit.NO where nothing was being built."""

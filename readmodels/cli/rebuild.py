@@ -8,7 +8,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from readmodels import builds, partial, projector, sweeping, switching
-from readmodels.cli.base import Action, Exit, Output, read_model
+from readmodels.cli.base import Exit, OfReadModel, Output
 from readmodels.declare import declared
 from readmodels.outbox import Lane
 from readmodels.store import Store
@@ -16,7 +16,7 @@ from readmodels.store import Store
 LOOK_SECONDS = 0.2
 
 
-class Rebuild(Action):
+class Rebuild(OfReadModel):
     """Build a read model anew beside the live generation, and switch to it.
 
     All of it: a new generation is filled in key ranges while changes go on into both; queries see the old one until the
@@ -34,7 +34,7 @@ class Rebuild(Action):
 
     def arguments(self, parser: ArgumentParser) -> None:
         """The read model, and what of it."""
-        parser.add_argument("read_model", metavar="NAME", type=read_model, help="the read model")
+        super().arguments(parser)
         parser.add_argument(
             "--key", action="append", default=[], help="only the document of this root key; may be repeated"
         )

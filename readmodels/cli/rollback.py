@@ -1,16 +1,15 @@
 """`readmodels rollback`: queries see the generation before again."""
 
-from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
 from readmodels import switching
-from readmodels.cli.base import Action, Exit, Output, read_model
+from readmodels.cli.base import Exit, OfReadModel, Output
 from readmodels.errors import CannotSwitch
 from readmodels.store import Store
 
 
-class Rollback(Action):
+class Rollback(OfReadModel):
     """Serve the generation before the live one again, at once.
 
     It was kept current for RETIRED_SECONDS after the switch, so nothing is built. The one rolled back from stays
@@ -20,10 +19,6 @@ class Rollback(Action):
     name = "rollback"
     exits = {Exit.FINE: "the generation before is served", Exit.NO: "there is none to go back to"}
     examples = ("rollback OrderDetail",)
-
-    def arguments(self, parser: ArgumentParser) -> None:
-        """The read model."""
-        parser.add_argument("read_model", metavar="NAME", type=read_model, help="the read model")
 
     def run(self, options: Mapping[str, Any], out: Output) -> Exit:
         """Exit.NO where there is nothing to go back to."""

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from readmodels import switching
-from readmodels.cli.base import Action, Exit, Output, number, read_model
+from readmodels.cli.base import Exit, OfReadModel, Output, number
 from readmodels.store import Store
 
 
-class Switch(Action):
+class Switch(OfReadModel):
     """Serve this generation, which is kept current but is not live: forward again after a rollback.
 
     `status` says which there are. A new generation needs no switch: it is served once it is built.
@@ -21,7 +21,7 @@ class Switch(Action):
 
     def arguments(self, parser: ArgumentParser) -> None:
         """The read model and the generation."""
-        parser.add_argument("read_model", metavar="NAME", type=read_model, help="the read model")
+        super().arguments(parser)
         parser.add_argument("generation", metavar="GENERATION", type=number, help="its number, as `status` has it")
 
     def run(self, options: Mapping[str, Any], out: Output) -> Exit:
