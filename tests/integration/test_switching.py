@@ -14,6 +14,7 @@ from readmodels import builds, declare, generations, keys, models, partial, rebu
 from readmodels.declare import Document
 from readmodels.errors import CannotSwitch, CursorOver, RebuildCancelled, WrongSelection
 from readmodels.query import Reader
+from readmodels.store import Store
 from tests.reading import body
 from tests.rows import add_order, add_user
 from users.models import User
@@ -71,15 +72,7 @@ def test_rebuild_goes_on_where_it_stopped(store, configured):
         add_user()
     testing.drain(store)
     number = switching.begin("UserProfile")
-    seen: list[int] = []
-
-    def stop(name: str, rows: int) -> None:
-        seen.append(rows)
-        if len(seen) == 2:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        rebuild.repair(store, on_range=stop)
+    stop_after(2, store)
     [progress] = builds.progress()
     assert (progress.generation, progress.rows, progress.is_filled) == (number, 4, False)
     again: list[int] = []
@@ -95,16 +88,24 @@ def test_rebuild_begins_again_where_redis_was_lost(store, configured):
         add_user()
     testing.drain(store)
     number = switching.begin("UserProfile")
-
-    def stop(name: str, rows: int) -> None:
-        raise Stopped
-
-    with pytest.raises(Stopped):
-        rebuild.repair(store, on_range=stop)
+    stop_after(1, store)
     store._client.flushall()
     testing.drain(store)
     assert live("UserProfile") == number
     testing.assert_law(store)
+
+
+def stop_after(ranges: int, store: Store) -> None:
+    """A repair that ends after so many ranges."""
+    seen: list[int] = []
+
+    def stop(name: str, rows: int) -> None:
+        seen.append(rows)
+        if len(seen) == ranges:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        rebuild.repair(store, on_range=stop)
 
 
 def test_second_rebuild_joins_the_first(store):
