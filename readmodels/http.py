@@ -74,6 +74,7 @@ def respond(
     response = HttpResponseNotModified() if is_known else HttpResponse(body, content_type="application/json")
     response["ETag"] = etag
     response[AS_OF] = freshness.as_of.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    response[VERSION] = freshness.version
     response[LAG] = f"{freshness.lag_seconds:.3f}"
     if freshness.is_stale:
         response[STALE] = "true"

@@ -53,7 +53,7 @@ class QuerySchema(AutoSchema):
         """Parameters and headers, asked and answered."""
         if not self._is_query():
             return super().get_override_parameters()
-        return [*request_headers(), *self._parameters(), *response_headers(issubclass(self.view.read_model, Document))]
+        return [*request_headers(), *self._parameters(), *response_headers()]
 
     def get_auth(self) -> list[dict[str, Any]]:
         """What has to be shown; nothing for a public query."""
@@ -118,7 +118,7 @@ def request_headers() -> list[OpenApiParameter]:
     ]
 
 
-def response_headers(has_version: bool) -> list[OpenApiParameter]:
+def response_headers() -> list[OpenApiParameter]:
     """The headers that any answer to a query carries."""
     time = {"type": "string", "format": "date-time"}
     found = {
@@ -128,10 +128,12 @@ def response_headers(has_version: bool) -> list[OpenApiParameter]:
             "`private, no-cache`, or how long a public answer may be kept; `no-store` where its age matters.",
         ),
         http.AS_OF: (time, "The time that the answer speaks of."),
+        http.VERSION: (
+            TEXT,
+            "Of the document, or of what is known of the read model; the greater as text is the newer.",
+        ),
         http.LAG: ({"type": "number"}, "Seconds: whatever had committed this long before that time is included."),
     }
-    if has_version:
-        found[http.VERSION] = (TEXT, "The document's version; of two, the greater as text is the newer.")
     sometimes = {
         http.STALE: (
             {"type": "string", "enum": ["true"]},

@@ -26,11 +26,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Answer:
-    """A document as stored. `version` changes whenever the document may have; body None: there is none."""
+    """A document as stored; body None: there is none."""
 
     body: bytes | None
-    version: str
     freshness: Freshness
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the document may have."""
+        return self.freshness.version
 
 
 @dataclass(frozen=True)
@@ -204,8 +208,7 @@ def _answer(
     judged = judge(kept, key if is_named else None, built)
     if judged.is_parked and not body:
         raise NotBuilt(f"{of.__name__} {key} may be parked")
-    version = judged.version if built is None else built.version
-    return Answer(body or None, version, judged.freshness), judged.lack
+    return Answer(body or None, judged.freshness), judged.lack
 
 
 @cache

@@ -66,9 +66,7 @@ class DocumentView(QueryView):
         if answer.body is None:
             raise Http404
         etag = http.document_etag(answer.version, self._row_version(answer.body))
-        response = self._respond(request, answer.body, etag, answer.freshness, wish)
-        response[http.VERSION] = answer.version
-        return response
+        return self._respond(request, answer.body, etag, answer.freshness, wish)
 
     def may_read(self, principal: Any, key: Any, body: bytes) -> bool:
         """Whether the principal may read this document; called whenever it is found, again and again while it is waited

@@ -41,11 +41,13 @@ class Wish(TypedDict, total=False):
 class Freshness:
     """How new an answer is: it shows everything that had committed `lag_seconds` before `as_of`.
 
+    `version`: of the document, or of what is known of the read model where the answer is no single document.
     `is_stale`: it lacks something that was wished for, or the newest state of what could not be built.
     """
 
     as_of: datetime
     lag_seconds: float
+    version: str
     is_stale: bool = False
 
 
@@ -61,7 +63,6 @@ class Lack:
 class Judged:
     """What can be said of something read: how new it is, and what it lacks."""
 
-    version: str
     freshness: Freshness
     is_parked: bool
     lack: Lack | None
@@ -91,8 +92,9 @@ class Judge:
         is_parked = progress.is_parked(self.read_model, key, built)
         lack = self._lack_of_tokens(progress, built) or self._lack_of_time(progress, built, is_parked)
         lag_seconds = progress.lag_seconds(self.read_model)
-        freshness = Freshness(progress.stamp.at, lag_seconds, is_stale=is_parked or lack is not None)
-        return Judged(progress.stamp.version, freshness, is_parked, lack)
+        version = (built or progress.stamp).version
+        freshness = Freshness(progress.stamp.at, lag_seconds, version, is_stale=is_parked or lack is not None)
+        return Judged(freshness, is_parked, lack)
 
     def _lack_of_tokens(self, progress: Progress, built: Stamp | None) -> Lack | None:
         tokens = tokens_of(self.wish)
@@ -178,9 +180,10 @@ def worst(lacks: Iterable[Lack | None]) -> Lack | None:
 
 
 def oldest(freshnesses: Sequence[Freshness]) -> Freshness:
-    """What holds for all of them: the earliest time, the longest lag, stale if one is."""
+    """What holds for all of them: the earliest time, the longest lag, the lowest version, stale if one is."""
     return Freshness(
         min(each.as_of for each in freshnesses),
         max(each.lag_seconds for each in freshnesses),
+        min(each.version for each in freshnesses),
         any(each.is_stale for each in freshnesses),
     )

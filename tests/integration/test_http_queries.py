@@ -57,6 +57,24 @@ def test_document_says_how_new_it_is(shop):
     assert (response["Cache-Control"], response["Vary"]) == ("private, no-cache", "Authorization")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/api/orders/1",
+        "/api/users/1",
+        "/api/users/1/orders",
+        "/api/orders?status=paid",
+        "/api/sales?from=2026-03-01&to=2026-03-03",
+        "/api/products/A",
+    ],
+)
+def test_every_answer_says_how_new_it_is(shop, url):
+    response = shop["staff"].get(url)
+    assert len(response["Read-Model-Version"]) == 26
+    assert response["Read-Model-As-Of"].startswith("20")
+    assert float(response["Read-Model-Lag"]) == 0
+
+
 @pytest.mark.parametrize("url", ["/api/orders/1", "/api/users/1", "/api/users/1/orders", "/api/products/A"])
 def test_what_the_asker_has_is_not_sent_again(shop, url):
     etag = shop["ada"].get(url)["ETag"]
