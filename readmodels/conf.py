@@ -20,8 +20,8 @@ class Conf:
     # A change that touches more documents by way of other tables goes to the bulk lane.
     fan_out_documents: int = 500
     # A lease only saves double work; this long after a projector died, another takes over what it held. So it adds to
-    # the lag after a kill: with a sweep each second, changes wait 3 s at the most. A batch takes 50 ms.
-    lease_seconds: int = 2
+    # the lag after a kill: with a sweep each second, changes wait 2 s, and for a new process. A batch takes 50 ms.
+    lease_seconds: int = 1
     # The same for a repair, which can take this long over one step: emptying what a lost bucket held.
     repair_lease_seconds: int = 15
     # An attempt older than this is refused by the scripts; tombstones outlive it many times over.

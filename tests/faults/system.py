@@ -27,7 +27,7 @@ from users.models import User
 from users.readmodels.user_profile import UserProfile
 
 START_SECONDS = 60
-# A sweep each second; the lease of a killed projector runs out after two.
+# A sweep each second; the lease of a killed projector runs out after one.
 LAG_SECONDS = 3.0
 # One write, on a machine that is busy with the tests themselves.
 QUICK_SECONDS = 10.0
