@@ -10,8 +10,7 @@ from django.views.decorators.http import require_safe
 
 from readmodels import eviction, keys
 from readmodels.connection import RedisError
-from readmodels.errors import ReadModelError, StoreMoved
-from readmodels.eviction import MayEvict
+from readmodels.errors import MayEvict, ReadModelError, StoreMoved
 from readmodels.store import Store
 
 log = structlog.get_logger()

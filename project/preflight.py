@@ -16,8 +16,7 @@ import redis
 from project import env
 from project.child import CannotStart
 from readmodels import eviction
-from readmodels.errors import StoreUnavailable
-from readmodels.eviction import MayEvict
+from readmodels.errors import MayEvict, StoreUnavailable
 
 ANSWER_SECONDS = 5
 

@@ -24,7 +24,7 @@ from django.db.models.expressions import OrderBy
 from django.db.models.functions import Cast, Coalesce, JSONObject
 
 from readmodels.declare import Collection, Count, Document, Many, ManyCount, ManySum, ReadModel, Sum
-from readmodels.graph import Path, columns_of, reverse_hop, uses
+from readmodels.graph import Path, Source, columns_of, reverse_hop, sources, uses
 from readmodels.plan import Dependency, Plan
 from readmodels.positions import has_integer_key, position_sql, row_id_sql, value_field
 
@@ -183,20 +183,18 @@ def _text(expression: Any) -> Cast:
 
 
 def _dependencies(read_model: type[ReadModel]) -> list[Dependency]:
-    columns: dict[Path, set[str]] = defaultdict(set)
-    tables: dict[Path, type[Model]] = {}
-    for use in uses(read_model):
-        columns[use.path].add(use.column)
-        tables[use.path] = use.model
+    def order(source: Source) -> list[tuple[str, str]]:
+        return [(hop.far_column, hop.far._meta.db_table) for hop in source.path]
+
     return [
         Dependency(
-            table=tables[path]._meta.db_table,
-            columns=sorted(columns[path]),
-            anchor=_anchor(path, read_model.root),
-            touched_sql=_touched_sql(path, read_model.root),
-            updates_only=bool(path) and not path[-1].is_reverse and path[-1].is_enforced,
+            table=source.model._meta.db_table,
+            columns=source.columns,
+            anchor=_anchor(source.path, read_model.root),
+            touched_sql=_touched_sql(source.path, read_model.root),
+            updates_only=source.updates_only,
         )
-        for path in sorted(columns, key=lambda path: [(hop.far_column, hop.far._meta.db_table) for hop in path])
+        for source in sorted(sources(read_model), key=order)
     ]
 
 

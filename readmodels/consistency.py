@@ -204,7 +204,7 @@ def progress(
     else:
         shown = snapshot.text
         for row in pending:
-            for name in _concerned(row, generations):
+            for name in concerned(row, generations):
                 by_model[name].add(row.xid)
                 oldest[name] = min(oldest.get(name, row.at.timestamp()), row.at.timestamp())
         doubtful = {name for name, xids in by_model.items() if not xids.isdisjoint(snapshot.replays)}
@@ -250,7 +250,8 @@ def parse_progress(stored: bytes) -> Progress:
     return Progress(stamp, data["timeline_epoch"], data["pending"], data["oldest"], doubtful, parked)
 
 
-def _concerned(row: Pending, generations: Sequence[Generation]) -> set[str]:
+def concerned(row: Pending, generations: Sequence[Generation]) -> set[str]:
+    """The read models that changes of this kind are still to be projected into."""
     if row.read_models is not None:
         return set(row.read_models)
     change = Change(0, row.xid, row.source, "", row.columns, [row.xid], None, False, 0, None, None, row.at)

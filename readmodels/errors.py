@@ -25,6 +25,20 @@ class StoreMoved(StoreUnavailable):
     """Redis is not the one that was last looked at: restarted, or failed over to a copy. The next sweep looks."""
 
 
+class MayEvict(ReadModelError):
+    """Redis may drop read models when its memory is full; the text says how to forbid that."""
+
+    is_transient = False
+
+    def __init__(self, policy: str, required: str) -> None:
+        self.policy = policy
+        super().__init__(
+            f"Redis may drop read models: its maxmemory-policy is {policy}, {required} is required. Set it with: "
+            f"redis-cli CONFIG SET maxmemory-policy {required} (to last over a restart, also in redis.conf: "
+            f"maxmemory-policy {required})"
+        )
+
+
 class BrokerUnavailable(ReadModelError):
     """The broker did not take a message; the sweep will find the work."""
 
@@ -75,6 +89,12 @@ class WrongCursor(ReadModelError):
 
 class CursorOver(ReadModelError):
     """The cursor was issued for this list, but of a generation that is not served any more: begin anew."""
+
+    is_transient = False
+
+
+class WrongKey(ReadModelError):
+    """The text can't be a key of this read model; says what can."""
 
     is_transient = False
 

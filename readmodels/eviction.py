@@ -5,23 +5,9 @@ relay and `manage.py up` refuse to start on one, and readiness reports it.
 from typing import Any, Protocol
 
 from readmodels import connection
-from readmodels.errors import ReadModelError, StoreUnavailable
+from readmodels.errors import MayEvict, StoreUnavailable
 
 REQUIRED = "noeviction"
-
-
-class MayEvict(ReadModelError):
-    """Redis may drop read models when its memory is full; the text says how to forbid that."""
-
-    is_transient = False
-
-    def __init__(self, policy: str) -> None:
-        self.policy = policy
-        super().__init__(
-            f"Redis may drop read models: its maxmemory-policy is {policy}, {REQUIRED} is required. Set it with: "
-            f"redis-cli CONFIG SET maxmemory-policy {REQUIRED} (to last over a restart, also in redis.conf: "
-            f"maxmemory-policy {REQUIRED})"
-        )
 
 
 class _Client(Protocol):
@@ -32,7 +18,7 @@ def demand(client: _Client | None = None) -> None:
     """The read models' Redis never evicts. Raises MayEvict, or StoreUnavailable where it does not say."""
     found = policy(client or connection.read_models())
     if found != REQUIRED:
-        raise MayEvict(found)
+        raise MayEvict(found, REQUIRED)
 
 
 def policy(client: _Client) -> str:

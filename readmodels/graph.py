@@ -4,6 +4,7 @@ Nothing here needs a database. What can't be followed exactly is refused with th
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,33 @@ class Use:
 def uses(read_model: type[ReadModel]) -> set[Use]:
     """Every column the read model depends on, link columns included; raises WrongDeclaration."""
     return set(_declared_uses(read_model))
+
+
+@dataclass(frozen=True)
+class Source:
+    """The rows at the end of a path, and what is read of them.
+
+    `updates_only`: an enforced foreign key points at them, so none comes or goes without the pointing row changing too.
+    """
+
+    path: Path
+    model: type[Model]
+    columns: list[str]
+
+    @property
+    def updates_only(self) -> bool:
+        """Whether only updates of these rows matter."""
+        return bool(self.path) and not self.path[-1].is_reverse and self.path[-1].is_enforced
+
+
+def sources(read_model: type[ReadModel]) -> list[Source]:
+    """What is read at the end of each path; raises WrongDeclaration."""
+    columns: dict[Path, set[str]] = defaultdict(set)
+    models: dict[Path, type[Model]] = {}
+    for use in uses(read_model):
+        columns[use.path].add(use.column)
+        models[use.path] = use.model
+    return [Source(path, models[path], sorted(names)) for path, names in columns.items()]
 
 
 def columns_of(expression: Any, root: type[Model]) -> set[str]:

@@ -3,16 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.db import connection
 
-from readmodels import building, generations, models, retention
+from readmodels import consistency, generations, models, retention
 from readmodels.conf import conf
 from readmodels.declare import declared
 from readmodels.fingerprint import fingerprint
-from readmodels.generations import Generation
-from readmodels.outbox import SHARDS, Change, Lane
+from readmodels.outbox import SHARDS, Lane, Pending
 
 
 @dataclass(frozen=True)
@@ -42,14 +40,11 @@ class LaneStatus:
 
 @dataclass(frozen=True)
 class Group:
-    """Changes not yet projected that are alike: which columns of which table, in which lane, for which read models."""
+    """Changes not yet projected that are alike, in one lane."""
 
     lane: Lane
-    source: str
-    columns: list[str] | None
-    read_models: list[str] | None
+    alike: Pending
     rows: int
-    at: datetime
     lag_seconds: float
 
 
@@ -57,14 +52,14 @@ def backlog() -> list[Group]:
     """All that is not yet projected."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT shard >= %s, source, columns, read_models, count(*), min(at),"
+            "SELECT shard >= %s, source, columns, read_models, min(at), count(*),"
             " extract(epoch FROM clock_timestamp() - min(at))"
             " FROM readmodels_change GROUP BY 1, 2, 3, 4",
             [SHARDS],
         )
         return [
-            Group(Lane.BULK if is_bulk else Lane.LIVE, source, columns, names, rows, at, round(max(0.0, float(age)), 3))
-            for is_bulk, source, columns, names, rows, at, age in cursor.fetchall()
+            Group(Lane.BULK if is_bulk else Lane.LIVE, Pending(0, *alike), rows, round(max(0.0, float(age)), 3))
+            for is_bulk, *alike, rows, age in cursor.fetchall()
         ]
 
 
@@ -101,20 +96,14 @@ def _lag(pending: Sequence[Group]) -> float:
 
 
 def _lags(pending: Sequence[Group]) -> dict[str, float]:
-    """The lag by read model."""
+    """The lag by read model, of those that have any."""
     with connection.cursor() as cursor:
         current = generations.current(cursor)
-    return {
-        generation.plan.name: _lag([group for group in pending if _is_for(group, generation)]) for generation in current
-    }
-
-
-def _is_for(group: Group, generation: Generation) -> bool:
-    """Whether changes of the group are still to be projected into the generation."""
-    if group.read_models is not None:
-        return generation.plan.name in group.read_models
-    change = Change(0, 0, group.source, "", group.columns, [], None, False, 0, None, None, group.at)
-    return building.is_concerned(generation.plan, change)
+    lags: dict[str, float] = {}
+    for group in pending:
+        for name in consistency.concerned(group.alike, current):
+            lags[name] = max(lags.get(name, 0.0), group.lag_seconds)
+    return lags
 
 
 def alarms() -> list[str]:

@@ -73,7 +73,7 @@ class Store:
         # A move puts first, then takes off: a row is for a moment in two partitions, never in none.
         calls += put_rows_calls(attempt, [row for row in rows if row.body is not None])
         calls += put_rows_calls(attempt, [row for row in rows if row.body is None])
-        for answer in self._run(calls, attempt.store_id):
+        for answer in self.run(calls, attempt.store_id):
             _require_ok(answer)
 
     def put_progress(
@@ -84,16 +84,14 @@ class Store:
         It holds for the server of this id, and is not read from another.
         """
         stored = f"{version}{store_id:-<{STORE_ID_LENGTH}}{value}"
-        self._run(
-            [("put_if_newer", [keys.marker(b), keys.progress(b)], [markers[b], version, stored]) for b in buckets]
-        )
+        self.run([("put_if_newer", [keys.marker(b), keys.progress(b)], [markers[b], version, stored]) for b in buckets])
 
     def expire_rows(self, buckets: Sequence[int], most_rows: int) -> None:
         """Tombstones of rows that have expired are gone from a few partitions of these buckets, so many of each."""
         now = self.now_ms()
         due = [("ZRANGEBYSCORE", keys.expiring(bucket), "-inf", now, "LIMIT", 0, 100) for bucket in buckets]
-        found = zip(buckets, connection.ask(self._client, due)[1], strict=True)
-        self._run(
+        found = zip(buckets, self.ask(due)[1], strict=True)
+        self.run(
             [expire_rows_call(bucket, entry.decode(), most_rows) for bucket, entries in found for entry in entries]
         )
 
@@ -106,7 +104,7 @@ class Store:
     def documents(self, read_model: str, generation: int, of: Sequence[str]) -> list[tuple[bytes | None, bytes | None]]:
         """The same for several keys, in one round trip."""
         names = [(keys.progress(keys.bucket_of(read_model, k)), keys.document(read_model, generation, k)) for k in of]
-        store_id, found = connection.ask(self._client, [("MGET", progress, document) for progress, document in names])
+        store_id, found = self.ask([("MGET", progress, document) for progress, document in names])
         return [(_trusted(progress, store_id), document) for progress, document in found]
 
     def page(
@@ -126,18 +124,8 @@ class Store:
 
     def all_progress(self, buckets: Iterable[int] = range(keys.BUCKETS)) -> list[bytes | None]:
         """The same for several buckets."""
-        store_id, found = connection.ask(self._client, [("GET", keys.progress(bucket)) for bucket in buckets])
+        store_id, found = self.ask([("GET", keys.progress(bucket)) for bucket in buckets])
         return [_trusted(progress, store_id) for progress in found]
-
-    # For stored.py
-
-    def ask(self, commands: Sequence[tuple[Any, ...]]) -> tuple[str, list[Any]]:
-        """(the id of the server that answered, its answers) in one round trip."""
-        return connection.ask(self._client, commands)
-
-    def run(self, calls: Sequence[Call], store_id: str | None = None) -> list[Any]:
-        """What the scripts answered, each on keys of one slot; StoreMoved where another server answers than this."""
-        return self._run(calls, store_id)
 
     # Heartbeat, epoch, pointers, markers, leases
 
@@ -152,7 +140,7 @@ class Store:
 
     def put_heartbeat(self, expected: bytes | None, value: bytes) -> bool:
         """The heartbeat is this; False: it was not the expected one, and stays."""
-        return self._run([("replace", [keys.HEARTBEAT], [expected or "", value])]) == [b"ok"]
+        return self.run([("replace", [keys.HEARTBEAT], [expected or "", value])]) == [b"ok"]
 
     def epoch(self) -> int:
         """The greatest epoch that was ever written here; 0 where none was."""
@@ -161,7 +149,7 @@ class Store:
 
     def raise_epoch(self, epoch: int) -> None:
         """The epoch here is at least the given one."""
-        self._run([("raise_to", [keys.EPOCH], [epoch])])
+        self.run([("raise_to", [keys.EPOCH], [epoch])])
 
     def pointers(self) -> dict[str, int]:
         """Which generation a fingerprint, or a read model's name, is served from."""
@@ -219,11 +207,11 @@ class Store:
 
     def give_back(self, names: Sequence[str], holder: str) -> None:
         """The holder's leases are free; one that ran out and went to another is left alone."""
-        self._run([("hold", [keys.lease(name)], [holder, 0]) for name in names])
+        self.run([("hold", [keys.lease(name)], [holder, 0]) for name in names])
 
     def keep_lease(self, name: str, holder: str, seconds: int) -> None:
         """The lease runs anew, if it is still the holder's."""
-        self._run([("hold", [keys.lease(name)], [holder, seconds * 1000])])
+        self.run([("hold", [keys.lease(name)], [holder, seconds * 1000])])
 
     def stamped(self, writes: Sequence[DocumentWrite | RowWrite]) -> list[tuple[str, DocumentWrite | RowWrite] | None]:
         """What is stored in the place of each write, after what is stored beside it: a document's header, a row's
@@ -257,7 +245,7 @@ class Store:
     def _empty(self, emptied: Iterable[tuple[int, str, str, list[str]]]) -> None:
         """(bucket, marker expected, marker afterwards, keys to remove) each."""
         calls = [("empty", [keys.marker(bucket), *names], [old, new]) for bucket, old, new, names in emptied]
-        for answer in self._run(calls):
+        for answer in self.run(calls):
             _require_ok(answer)
 
     def _delete(self, pattern: str) -> None:
@@ -275,7 +263,14 @@ class Store:
         pages = [stored_page(answer) for answer in answers]
         return [replace(page, progress=_trusted(page.progress, store_id)) for page in pages]
 
-    def _run(self, calls: Sequence[Call], store_id: str | None = None) -> list[Any]:
+    # Round trips; stored.py makes its own with them
+
+    def ask(self, commands: Sequence[tuple[Any, ...]], store_id: str | None = None) -> tuple[str, list[Any]]:
+        """(the id of the server that answered, its answers) in one round trip; StoreMoved where it is not this one."""
+        return connection.ask(self._client, commands, store_id)
+
+    def run(self, calls: Sequence[Call], store_id: str | None = None) -> list[Any]:
+        """What the scripts answered, each on keys of one slot; StoreMoved where another server answers than this."""
         return self._call(calls, store_id)[1] if calls else []
 
     def _call(self, calls: Sequence[Call], store_id: str | None = None) -> tuple[str, list[Any]]:
@@ -285,10 +280,10 @@ class Store:
             for name, script_keys, arguments in calls
         ]
         try:
-            return connection.ask(self._client, commands, store_id)
+            return self.ask(commands, store_id)
         except redis.exceptions.NoScriptError:
-            connection.ask(self._client, [("SCRIPT LOAD", _script(name)[0]) for name in {name for name, _, _ in calls}])
-            return connection.ask(self._client, commands, store_id)
+            self.ask([("SCRIPT LOAD", _script(name)[0]) for name in {name for name, _, _ in calls}])
+            return self.ask(commands, store_id)
 
 
 def _trusted(progress: bytes | None, store_id: str) -> bytes | None:

@@ -31,7 +31,6 @@ from readmodels import buckets, building, generations, isolation, snapshot
 from readmodels.buckets import Buckets
 from readmodels.building import Write
 from readmodels.generations import Generation
-from readmodels.models import GenerationState
 from readmodels.plan import Plan
 from readmodels.positions import INTEGER_WIDTH, row_key
 from readmodels.snapshot import EPOCH_WIDTH, Snapshot
@@ -49,7 +48,7 @@ class Kind(StrEnum):
 
 
 class GenerationOver(Exception):
-    """The generation is not served any more: what is left of it may go at any moment."""
+    """The generation has been given up: what is left of it may go at any moment."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +143,8 @@ def read(cursor: CursorWrapper, generation: Generation, now: Snapshot, places: C
 
 
 def require_current(cursor: CursorWrapper, generation: Generation) -> None:
-    """Raises GenerationOver where the generation is not built or served any more."""
-    states = {each.id: each.state for each in generations.current(cursor)}
-    if states.get(generation.id, GenerationState.RETIRED) == GenerationState.RETIRED:
+    """Raises GenerationOver where changes are not projected into the generation any more."""
+    if generation.id not in {each.id for each in generations.current(cursor)}:
         raise GenerationOver(f"{generation.plan.name} {generation.number}")
 
 

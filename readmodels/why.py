@@ -22,10 +22,10 @@ from readmodels.conf import conf
 from readmodels.consistency import Stamp
 from readmodels.deadletters import DeadLetter
 from readmodels.declare import ReadModel, declared
-from readmodels.errors import NotProjected, ReadModelError
+from readmodels.errors import NotProjected, WrongKey
 from readmodels.fingerprint import fingerprint
 from readmodels.generations import Generation
-from readmodels.graph import Path, uses
+from readmodels.graph import Path, sources
 from readmodels.models import GenerationState
 from readmodels.plan import Plan
 from readmodels.positions import INTEGER_WIDTH, row_key, value_field
@@ -35,12 +35,6 @@ from readmodels.values import VERSION_LENGTH, DocumentWrite, RowWrite
 
 # Rows of each table that are shown: an order has some lines, a customer may have a hundred thousand orders.
 MOST_ROWS = 20
-
-
-class WrongKey(ReadModelError):
-    """The text can't be a key of this read model; says what can."""
-
-    is_transient = False
 
 
 class State(Enum):
@@ -239,22 +233,17 @@ def _keys(cursor: CursorWrapper, root: type[Model], column: str, text: str) -> l
 
 
 def _ways(cursor: CursorWrapper, read_model: type[ReadModel], roots: list[str]) -> list[Way]:
-    columns: dict[Path, set[str]] = defaultdict(set)
-    tables: dict[Path, type[Model]] = {}
-    for use in uses(read_model):
-        columns[use.path].add(use.column)
-        tables[use.path] = use.model
     return [
         Way(
-            path=path,
-            table=tables[path]._meta.db_table,
-            pk=_pk(tables[path]),
-            columns=sorted(columns[path]),
-            anchor=path[-1].far_column if path else _pk(read_model.root),
-            anchors=_anchors(cursor, read_model.root, path, roots),
-            updates_only=bool(path) and not path[-1].is_reverse and path[-1].is_enforced,
+            path=source.path,
+            table=source.model._meta.db_table,
+            pk=_pk(source.model),
+            columns=source.columns,
+            anchor=source.path[-1].far_column if source.path else _pk(read_model.root),
+            anchors=_anchors(cursor, read_model.root, source.path, roots),
+            updates_only=source.updates_only,
         )
-        for path in sorted(columns, key=len)
+        for source in sorted(sources(read_model), key=lambda source: len(source.path))
     ]
 
 

@@ -22,7 +22,7 @@ def demand_noeviction(**kwargs: Any) -> None:
     try:
         with suppress(errors.StoreUnavailable):
             eviction.demand()
-    except eviction.MayEvict as error:
+    except errors.MayEvict as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
 

@@ -11,8 +11,7 @@ from project import child, site
 from project.env import ROOT
 from project.preflight import require_answers
 from readmodels import connection, eviction
-from readmodels.errors import StoreUnavailable
-from readmodels.eviction import MayEvict
+from readmodels.errors import MayEvict, StoreUnavailable
 from tests.unreachable import no_redis
 
 START_SECONDS = 60

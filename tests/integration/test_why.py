@@ -6,10 +6,9 @@ from django.db import connection, transaction
 from orders.models import Order, Product
 from readmodels import connection as redis_connection
 from readmodels import generations, isolation, keys, models, projector, testing, why
-from readmodels.errors import NotProjected
+from readmodels.errors import NotProjected, WrongKey
 from readmodels.models import GenerationState
 from readmodels.outbox import Lane
-from readmodels.why import WrongKey
 from tests.cli import readmodels
 from tests.rows import add_line, add_order, add_product, add_user
 from users.models import User

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand
 
 from readmodels.cli.base import Exit, Output
 from readmodels.cli.relay import Relay
-from readmodels.eviction import MayEvict
+from readmodels.errors import MayEvict
 
 RELAY = Relay()
 
