@@ -6,6 +6,7 @@ So those that come during a pass over the documents don't begin it anew, over an
 of theirs waits with them: a fan-out is pending like any change), and one pass more does for all of them together.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ CHILDREN_SQL = f"""
 
 @dataclass(frozen=True)
 class Chosen:
-    """The changes of one batch, and by change id the read models in which one reaches too many documents for it."""
+    """The changes of one batch, and by change id the read models in which it reaches too many documents for one."""
 
     changes: list[Change]
     wide: dict[int, set[str]] = field(default_factory=dict)
@@ -56,13 +57,21 @@ class Chosen:
 def choose(
     cursor: CursorWrapper, current: Sequence[Generation], changes: Sequence[Change], most_documents: int
 ) -> Chosen:
-    """The first of the changes whose fan-out makes a batch; a change that is too wide for one stands alone."""
-    chosen = list(changes)
-    while wide := _too_wide(cursor, current, chosen, most_documents):
+    """The changes whose fan-out makes a batch; those that are too wide for one, being alike, stand by themselves.
+
+    Changes that are alike reach the same documents, so they are taken or left together: one build does for all. Were
+    the first so many taken instead, a longer backlog would make smaller batches, which build the same documents over
+    and over, and never catch up.
+    """
+    alike: dict[str, list[Change]] = defaultdict(list)
+    for change in changes:
+        alike[_reach(change)].append(change)
+    chosen = list(alike.values())
+    while wide := _too_wide(cursor, current, [group[0] for group in chosen], most_documents):
         if len(chosen) == 1:
-            return Chosen(chosen, {chosen[0].id: wide})
+            return Chosen(chosen[0], {change.id: wide for change in chosen[0]})
         chosen = chosen[: len(chosen) // 2]
-    return Chosen(chosen)
+    return Chosen([change for group in chosen for change in group])
 
 
 def expand(changes: Sequence[Change], epoch: int) -> None:
@@ -77,6 +86,12 @@ def expand(changes: Sequence[Change], epoch: int) -> None:
             if parents:
                 documents = _insert_children(cursor, parents)
                 log.info("fanned_out", source=source, key=key, fan_outs=len(parents), documents=documents)
+
+
+def _reach(change: Change) -> str:
+    """What tells which documents the change reaches."""
+    where = (change.source, change.key, change.columns, change.before, change.after)
+    return json.dumps([*where, change.read_models, change.is_fan_out], sort_keys=True)
 
 
 def _too_wide(

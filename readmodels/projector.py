@@ -5,6 +5,7 @@ changes that the documents built in it contain; after the guarded write the stor
 are those rows deleted. So duplicates, reordering, zombies and crashes between any two steps are harmless.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
@@ -37,8 +38,9 @@ from readmodels.values import Attempt, bucket_of
 
 log = structlog.get_logger()
 
-# A drain gives way to the next task after this many batches, so that no task runs for ever.
-MAX_BATCHES = 200
+# A drain gives way to the next task after this long: with a backlog, too, each sweep gets its turn and says how far the
+# read models are. Of the bulk lane's workers nobody else wants anything.
+DRAIN_SECONDS = {Lane.LIVE: 1.0, Lane.BULK: 60.0}
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,16 @@ class Batch:
 
 
 def drain(store: Store, lane: Lane = Lane.LIVE, ask_for_help: Callable[[], None] = lambda: None) -> int:
-    """Every change pending in the lane is projected, or another projector is at it; returns the number of changes.
+    """Every change pending in the lane is projected, or another projector is at it, or the time is over.
+
+    Returns the number of changes.
 
     Takes the leases of all shards that have work; with a backlog it leaves half of them to others and asks for help.
     After giving its leases back it looks again: what came meanwhile found the shards taken.
     """
     projected, is_full = 0, False
-    for _ in range(MAX_BATCHES):
+    deadline = time.monotonic() + DRAIN_SECONDS[lane]
+    while time.monotonic() < deadline:
         shards = outbox.shards_with_work(lane)
         if is_full:
             shards = shards[: (len(shards) + 1) // 2]

@@ -22,8 +22,6 @@ from readmodels.store import Store
 log = structlog.get_logger()
 
 SWEEP_SECONDS = 1.0
-# A drain of the live lane gives way after this: with a long backlog, too, progress is published every second or two.
-DRAIN_SECONDS = 1.0
 # From a failure to the next try: a server that is away is asked about as often as by the sweeps of a worker.
 PAUSE_SECONDS = 1.0
 # What has not ended by then is cut short. A batch takes 50 ms, but a server that stalls holds one for much longer.
@@ -35,15 +33,15 @@ class Ended(Exception):
 
 
 class GivingWay(Store):
-    """A store that grants no lease once the time is over: who works with it ends after the batch in hand."""
+    """A store that grants no lease once the relay ends: who works with it ends after the batch in hand."""
 
-    def __init__(self, may_go_on: Callable[[], bool]) -> None:
+    def __init__(self, is_over: threading.Event) -> None:
         super().__init__()
-        self._may_go_on = may_go_on
+        self._is_over = is_over
 
     def take_leases(self, names: Sequence[str], holder: str, seconds: int) -> list[str]:
         """As Store's, or none of them."""
-        return super().take_leases(names, holder, seconds) if self._may_go_on() else []
+        return [] if self._is_over.is_set() else super().take_leases(names, holder, seconds)
 
 
 class Relay:
@@ -108,7 +106,7 @@ class Relay:
     def _live(self) -> None:
         """A sweep, if it is due, or else a drain; a pause where there is nothing, or somebody else is at it."""
         began = self._clock()
-        store = GivingWay(lambda: not self._is_over.is_set() and self._clock() < began + DRAIN_SECONDS)
+        store = GivingWay(self._is_over)
         if began >= self._sweep_due:
             self._sweep_due = began + SWEEP_SECONDS
             sweeping.sweep(store, ask_for_repair=self._is_repair_due.set, ask_for_bulk=self._is_bulk_due.set)
@@ -118,7 +116,7 @@ class Relay:
     def _bulk(self) -> None:
         """What large fan-outs left is projected, once a sweep asks for it."""
         if self._is_asked(self._is_bulk_due):
-            projector.settle(GivingWay(lambda: not self._is_over.is_set()), Lane.BULK)
+            projector.settle(GivingWay(self._is_over), Lane.BULK)
 
     def _repair(self) -> None:
         """What is lost or new is built, once a sweep asks for it."""

@@ -183,12 +183,12 @@ class System:
 
     def assert_heals(self) -> None:
         """Writes are quickly in their documents again."""
-        assert child.wait_until(self.is_quick, HEAL_SECONDS), self._tails()
+        assert child.wait_until(self.is_quick, HEAL_SECONDS), self.state()
 
     def assert_converged(self, watcher: Watcher) -> None:
         """C: all is projected within a bound, equals a fresh build, and no reader ever saw a document go backwards."""
-        assert self.is_settled_within(HEAL_SECONDS), f"{outbox.backlog_rows()} changes are left\n{self._tails()}"
-        assert self.is_quick(), f"a write took more than {QUICK_SECONDS} s\n{self._tails()}"
+        assert self.is_settled_within(HEAL_SECONDS), f"{outbox.backlog_rows()} changes are left\n{self.state()}"
+        assert self.is_quick(), f"a write took more than {QUICK_SECONDS} s\n{self.state()}"
         assert self.is_settled_within(HEAL_SECONDS)
         testing.assert_law(self.store)
         assert not deadletters.listed(), "a sound document was parked"
@@ -196,8 +196,26 @@ class System:
         assert watcher.answers, "the watcher saw nothing"
         self.is_sound = True
 
-    def _tails(self) -> str:
-        return "\n".join(f"--- {name}\n{child.tail(self._log(name), 30)}" for name in ("worker", "beat", "relay"))
+    def state(self) -> str:
+        """For a test that failed: who runs, what waits in the broker and in the outbox, the last of the logs."""
+        lines = [f"{name}: exit code {process.poll()}" for name, process in self.processes.items()]
+        for name in self.processes.keys() & {"worker"}:
+            pool = [(process.pid, process.status()) for process in self.pool(name) if process.is_running()]
+            lines.append(f"pool of {name}: {pool}")
+        broker = redis_connection.broker()
+        lines.append(f"broker: { {key: broker.llen(key) for key in ('live', 'bulk', 'repair')} }")
+        lines += [f"change {row}" for row in _changes()]
+        lines += [f"--- {name}\n{child.tail(self._log(name), 30)}" for name in self.processes]
+        return "\n".join(lines)
+
+
+def _changes() -> list[tuple[object, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, source, key, shard, attempts, clock_timestamp() - at, not_before - clock_timestamp()"
+            " FROM readmodels_change ORDER BY id LIMIT 10"
+        )
+        return cursor.fetchall()
 
 
 def _without_fault(is_true: Callable[[], bool]) -> bool:

@@ -47,7 +47,7 @@ def test_worker_killed_anywhere_is_back_within_the_lag(system: System):
             while killed < KILLS_ANYWHERE:
                 writers.go_on(chance.randrange(5, 60))
                 killed += kill_some(system, chance)
-                lags.append(greatest_lag())
+                lags.append(greatest_lag(system))
         system.assert_converged(watcher)
     print("greatest lag after each kill, in seconds:", *(f"{lag:.1f}" for lag in sorted(lags)))
     # Half of them: on a machine busy with other tests, a process that replaces a killed one waits for its turn.
@@ -117,7 +117,7 @@ def kill_some(system: System, chance: random.Random) -> int:
     return len(chosen)
 
 
-def greatest_lag() -> float:
+def greatest_lag(system: System) -> float:
     """How old a change has become until all was projected that had been written by now, some of it in each shard."""
     bystanders = User.objects.exclude(name__startswith="Count")
     bystanders.update(country=str(time.monotonic()))
@@ -127,5 +127,5 @@ def greatest_lag() -> float:
         lags.append(outbox.lag_seconds())
         return lags[-1] < time.monotonic() - written
 
-    assert child.wait_until(is_projected, HEAL_SECONDS)
+    assert child.wait_until(is_projected, HEAL_SECONDS), system.state()
     return max(lags)

@@ -185,3 +185,29 @@ def test_token_of_another_does_not_wait_for_the_bulk_lane(store, wide):
     order = Order.objects.filter(customer=wide).first()
     found = Reader(store).document(OrderDetail, order.pk, token=token, wait_seconds=0.1)
     assert json.loads(found.body)["customer"]["name"] == "A"
+
+
+def test_changes_that_are_alike_make_one_batch(store, configured):
+    configured(fan_out_documents=2 * ORDERS)
+    users = [add_user() for _ in range(3)]
+    for user in users:
+        for _ in range(ORDERS):
+            add_order(user)
+    testing.drain(store)
+    for name in range(20):
+        for user in users:
+            rename(user, name)
+    batch = projector.project(store, Lane.LIVE.value)
+    assert len(batch.changes) == 20
+    assert len(batch.writes) == 1 + 2 * ORDERS
+
+
+def test_wide_changes_that_are_alike_go_on_together(store, wide):
+    for name in "BCD":
+        rename(wide, name)
+    batch = projector.project(store, Lane.LIVE.value)
+    assert len(batch.changes) == 3
+    assert [change.is_fan_out for change in models.Change.objects.all()] == [True] * 3
+    testing.drain(store)
+    assert names(store, wide) == {"D"}
+    testing.assert_law(store)
