@@ -64,8 +64,7 @@ def install(plans: Iterable[Plan]) -> list[str]:
 
 @transaction.atomic
 def _replace(cursor: CursorWrapper, table: str, stale: Iterable[str], due: Iterable[UpsertTriggerSql]) -> None:
-    """These triggers of the table are gone and those are there. Locked at once: a lock that grows is a deadlock too."""
-    cursor.execute(f'LOCK TABLE "{table}" IN ACCESS EXCLUSIVE MODE')
+    """These triggers of the table are gone and those are there; what locks most comes first."""
     for name in stale:
         cursor.execute(f'DROP TRIGGER "{name}" ON "{table}"')
     for trigger in due:
