@@ -13,8 +13,8 @@ from project import child, site
 from tests.faults.read import Seen
 from tests.faults.writers import Outcome
 
-START_SECONDS = 60
-COMMAND_SECONDS = 60
+START_SECONDS = 120
+COMMAND_SECONDS = 120
 SEED = """
 from tests.rows import add_order, add_product, add_user
 products = [add_product(stock=1_000_000) for _ in range(5)]

@@ -19,7 +19,7 @@ from tests.trees import copy_project, edit
 
 CHANGED = ("OrderDetail", "OrdersByStatus", "UserProfile")
 DATABASE = "rolling"
-WAIT_SECONDS = 60
+WAIT_SECONDS = 120
 
 # The new column beside the old one; whichever is written, the other one follows.
 EXPAND = """
