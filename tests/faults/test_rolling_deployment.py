@@ -244,6 +244,7 @@ def end_old_code(shop: Shop) -> None:
 def drop_old_column(shop: Shop) -> None:
     """The old column goes while the new code writes on; what was made of it can't be gone back to."""
     shop.new.start_writer(shop.customers)
+    shop.wait_until_seen((shop.new, "full_name"))
     contract(shop.new.folder)
     assert shop.new.manage("migrate").code == 0
     refused = shop.new.manage("readmodels", "rollback", "UserProfile", "--json")
