@@ -3,6 +3,7 @@ the way back is open until the old column goes.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -249,7 +250,8 @@ def drop_old_column(shop: Shop) -> None:
     assert shop.new.manage("migrate").code == 0
     refused = shop.new.manage("readmodels", "rollback", "UserProfile", "--json")
     assert refused.code == 1
-    assert "is broken, a column or table that it reads is not what it was" in refused.data["refused"]
+    # Some seconds later a broken generation is gone.
+    assert re.search("is broken, a column|none that can still be built", refused.data["refused"])
     shop.wait_until_seen((shop.new, "full_name"))
     shop.new.kill("writer")
     assert child.wait_until(shop.is_settled, WAIT_SECONDS)

@@ -12,10 +12,22 @@ from django.db.models import F, Q
 from django.db.models.functions import ExtractYear, Now
 
 from orders.models import Order, OrderLine
-from readmodels import deadletters, declare, generations, keys, models, outbox, projector, rebuild, sweeping, testing
+from readmodels import (
+    deadletters,
+    declare,
+    generations,
+    keys,
+    models,
+    outbox,
+    projector,
+    rebuild,
+    sweeping,
+    switching,
+    testing,
+)
 from readmodels.deadletters import Failure
 from readmodels.declare import Collection, Document, ReadModel
-from readmodels.errors import StoreUnavailable
+from readmodels.errors import CannotSwitch, StoreUnavailable
 from readmodels.query import Reader
 from readmodels.store import Store
 from tests.reading import body
@@ -275,6 +287,21 @@ def test_broken_generation_is_not_served(store, declaring):
     generations.point(store)
     with pytest.raises(StoreUnavailable):
         Reader(store).document(initial, user.pk)
+
+
+def test_broken_generation_is_not_gone_back_to(store, declaring):
+    declaring(Document, root=User, body={"name": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    run("ALTER TABLE users_user ADD COLUMN nickname text")
+    read_too("nickname")
+    declaring(Document, root=User, body={"called": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    run("ALTER TABLE users_user DROP COLUMN nickname")
+    generations.deploy()
+    with pytest.raises(CannotSwitch, match="is broken, a column"):
+        switching.rollback(store, "Throwaway")
 
 
 def read_too(column):
