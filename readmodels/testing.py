@@ -42,6 +42,8 @@ def drain(store: Store) -> int:
         ask_for_repair=lambda: rebuild.repair(store),
         ask_for_bulk=lambda: projector.settle(store, outbox.Lane.BULK),
     )
+    while more := projector.settle(store):  # a drain of many changes gives way
+        projected += more
     if generations.are_due():
         # A new generation waits for the changes of before it, which came after the repair in this sweep.
         rebuild.repair(store)
