@@ -35,6 +35,7 @@ def writes_for(
     A change that is `wide` in the read model makes here only what its own row does; the bulk lane does the rest.
     """
     plan = generation.plan
+    changes = [change for change in changes if change.is_for(generation.id)]
     own = [change for change in changes if _is_child(change, plan)]
     roots = {change.key for change in own if change.key}
     for dependency in plan.dependencies:

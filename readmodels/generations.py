@@ -17,7 +17,7 @@ from readmodels.conf import conf
 from readmodels.declare import declared
 from readmodels.fingerprint import fingerprint
 from readmodels.models import GenerationState
-from readmodels.plan import Plan, from_data
+from readmodels.plan import FORMAT, Plan, from_data
 from readmodels.store import Store
 
 log = structlog.get_logger()
@@ -43,7 +43,10 @@ _plans: dict[int, Plan] = {}  # a generation's plan never changes
 
 
 def current(cursor: CursorWrapper) -> list[Generation]:
-    """The generations that changes are projected into, as the cursor's snapshot shows them: all that can be built."""
+    """The generations that changes are projected into, as the cursor's snapshot shows them: all that can be built.
+
+    Those that only newer code can build are not among them.
+    """
     cursor.execute(
         "SELECT id, number, state, fingerprint FROM readmodels_generation WHERE state <> ALL(%s) ORDER BY id",
         [list(GIVEN_UP)],
@@ -53,12 +56,20 @@ def current(cursor: CursorWrapper) -> list[Generation]:
     if unknown:
         cursor.execute("SELECT id, plan::text FROM readmodels_generation WHERE id = ANY(%s)", [unknown])
         _plans.update({id: from_data(json.loads(plan)) for id, plan in cursor.fetchall()})
-    return [Generation(id, number, state, print, _plans[id]) for id, number, state, print in rows]
+    found = [Generation(id, number, state, print, _plans[id]) for id, number, state, print in rows]
+    return [generation for generation in found if not generation.plan.is_newer]
+
+
+def are_newer(*, unbuilt: bool = True) -> bool:
+    """Whether there is a generation, not given up, that only newer code can build; `unbuilt` ones count as well."""
+    ignored = GIVEN_UP if unbuilt else (*GIVEN_UP, GenerationState.BUILDING)
+    return models.Generation.objects.filter(format__gt=FORMAT).exclude(state__in=ignored).exists()
 
 
 def are_due() -> bool:
     """Whether a generation is to be built, or to be dropped."""
-    return models.Generation.objects.filter(Q(state=GenerationState.BUILDING) | _is_droppable()).exists()
+    is_unbuilt = Q(state=GenerationState.BUILDING, format__lte=FORMAT)
+    return models.Generation.objects.filter(is_unbuilt | _is_droppable()).exists()
 
 
 def deploy() -> list[str]:
@@ -177,6 +188,7 @@ def register(plan: Plan, print: str) -> None:
             number=max(numbers, default=0) + 1,
             fingerprint=print,
             plan=plan.as_data(),
+            format=plan.format,
             state=GenerationState.BUILDING,
         )
         cursor.execute(

@@ -19,7 +19,7 @@ class Change(models.Model):
     xid = models.BigIntegerField()
     at = models.DateTimeField(db_default=Now())
     trace = models.TextField(null=True)
-    # 0 to 7 is the live lane, 8 to 15 the bulk lane.
+    # 0 to 7 is the live lane, 8 to 15 the bulk lane, -8 to -1 what is left for newer code.
     shard = models.SmallIntegerField()
     # In the bulk lane: the transactions that the change stands for (NULL: its own), the read models that it is left
     # for, and whether it still has to be replaced by one change per document.
@@ -29,6 +29,8 @@ class Change(models.Model):
     # How often it was tried alone, and when it may be tried again.
     attempts = models.SmallIntegerField(db_default=0)
     not_before = models.DateTimeField(null=True)
+    # The one generation that it is left for, by a projector that could not build that; NULL: it is for all.
+    generation_id = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "readmodels_change"
@@ -62,6 +64,8 @@ class Generation(models.Model):
     number = models.PositiveIntegerField()
     fingerprint = models.TextField()
     plan = models.JSONField()
+    # The plan's, where SQL can compare it with what the code at hand can build.
+    format = models.SmallIntegerField(db_default=1)
     state = models.TextField(choices=GenerationState)
     created_at = models.DateTimeField(db_default=Now())
     # Switched away from then; readers may hold its number for a while yet.

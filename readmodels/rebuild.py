@@ -62,7 +62,7 @@ def repair(store: Store, on_range: OnRange = lambda name, rows: None) -> bool:
         generations.point(store)
         truncated, seen_in = _replace_truncated()
         _fill_buckets(store, after_range)
-        if _build_generations(store, after_range):
+        if _build_generations(store, after_range) and not generations.are_newer():
             outbox.acknowledge(truncated, seen_in)
         generations.point(store)
         generations.drop_retired(store)
@@ -105,7 +105,9 @@ def _fill_buckets(store: Store, on_range: OnRange) -> None:
         found = buckets.read(cursor)
         filled = [each for each in generations.current(cursor) if each.state != GenerationState.BUILDING]
     empty = {number: marker for number, marker in enumerate(found.markers) if number not in found.filled}
-    if empty:
+    if empty and generations.are_newer(unbuilt=False):
+        log.warning("buckets_left_to_newer_code", buckets=len(empty))
+    elif empty:
         for generation in filled:
             filling.fill(store, generation, empty, partial(_say, on_range, generation.plan.name))
         with transaction.atomic(), connection.cursor() as cursor:

@@ -52,14 +52,14 @@ def backlog() -> list[Group]:
     """All that is not yet projected."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT shard >= %s, source, columns, read_models, min(at), count(*),"
+            "SELECT min(shard), source, columns, read_models, min(at), count(*),"
             " extract(epoch FROM clock_timestamp() - min(at))"
-            " FROM readmodels_change GROUP BY 1, 2, 3, 4",
+            " FROM readmodels_change GROUP BY floor(shard / %s::float), source, columns, read_models",
             [SHARDS],
         )
         return [
-            Group(Lane.BULK if is_bulk else Lane.LIVE, Pending(0, *alike), rows, round(max(0.0, float(age)), 3))
-            for is_bulk, *alike, rows, age in cursor.fetchall()
+            Group(Lane.of(shard), Pending(0, *alike), rows, round(max(0.0, float(age)), 3))
+            for shard, *alike, rows, age in cursor.fetchall()
         ]
 
 
