@@ -1,6 +1,7 @@
 """Generations: full copies of a read model, registered as data, and the pointers that say which one queries see."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -81,13 +82,14 @@ def deploy() -> list[str]:
     """
     snapshot.start_clock()
     buckets.create_missing()
-    plans = {plan.name: plan for plan in declared_plans()}
+    plans = declared_plans()
     _mark_broken()
     prints = {name: fingerprint(read_model) for name, read_model in declared().items()}
-    changed = capture.install(captured_plans())
+    changed = capture.install(captured_plans(plans))
     new = undeployed()
-    for name in new:
-        register(plans[name], prints[name])
+    for plan in plans:
+        if plan.name in new:
+            register(plan, prints[plan.name])
     for row in models.Generation.objects.filter(state=GenerationState.RETIRED):
         if prints.get(row.read_model) == row.fingerprint:
             make_live(row)
@@ -102,15 +104,20 @@ def undeployed() -> list[str]:
     return [name for name, read_model in declared().items() if (name, fingerprint(read_model)) not in known]
 
 
+def missing_triggers() -> list[str]:
+    """The names of the triggers that a deployment would put."""
+    return capture.missing(captured_plans(declared_plans()))
+
+
 def declared_plans() -> list[Plan]:
     """The plans of all declarations, compiled now."""
     return [compile_plan(read_model) for read_model in declared().values()]
 
 
-def captured_plans() -> list[Plan]:
-    """What the triggers must cover: every declaration, and every generation that can still be built."""
+def captured_plans(declared: Sequence[Plan]) -> list[Plan]:
+    """What the triggers must cover: these plans of all declarations, and every generation that can still be built."""
     rows = models.Generation.objects.exclude(state__in=GIVEN_UP)
-    return [*(from_data(row.plan) for row in rows), *declared_plans()]
+    return [*(from_data(row.plan) for row in rows), *declared]
 
 
 @transaction.atomic
