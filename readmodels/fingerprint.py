@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from readmodels.declare import ReadModel
+from readmodels.graph import uses
 from readmodels.plan import FORMAT
 
 ATTRIBUTES = ("key", "body", "where", "partition_by", "order_by", "filter_by", "measures")
@@ -15,6 +16,8 @@ ATTRIBUTES = ("key", "body", "where", "partition_by", "order_by", "filter_by", "
 def fingerprint(read_model: type[ReadModel]) -> str:
     """Sixteen hex digits that change when, and only when, the documents or their order may be others."""
     declaration = {name: _described(getattr(read_model, name, None)) for name in ATTRIBUTES}
+    # A field may be moved to another column (db_column) under its name.
+    declaration["columns"] = sorted({f"{use.model._meta.db_table}.{use.column}" for use in uses(read_model)})
     text = json.dumps([FORMAT, read_model.__name__, read_model.root._meta.db_table, declaration], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

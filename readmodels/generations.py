@@ -172,6 +172,8 @@ def drop_retired(store: Store, after_seconds: int | None = None) -> None:
     for row in models.Generation.objects.filter(_is_droppable(after_seconds)):
         store.drop(row.read_model, row.number)
         models.Build.objects.filter(generation_id=row.id).delete()
+        # Who reads the read model would be told for ever that something of it is parked.
+        models.DeadLetter.objects.filter(read_model=row.read_model, generation=row.number).delete()
         row.delete()
 
 

@@ -107,7 +107,7 @@ def _why_none(read_model: str) -> str:
     broken = models.Generation.objects.filter(read_model=read_model, state=GenerationState.BROKEN).order_by("-number")
     if broken.exists():
         return f"generation {broken[0].number} is broken, a column or table that it reads is not what it was"
-    return "none was switched away from within RETIRED_SECONDS"
+    return "none that can still be built was switched away from within RETIRED_SECONDS"
 
 
 def _choices(read_model: str) -> str:

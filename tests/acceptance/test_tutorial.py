@@ -5,7 +5,6 @@ import doctest
 import io
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from project.env import ROOT, SERVER_VARIABLES
+from tests.trees import copy_project, edit
 
 BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 STARTED = "Ctrl-C stops everything."
@@ -61,9 +61,7 @@ class Reader:
             lines = hunk.splitlines(keepends=True)
             before = "".join(line[1:] for line in lines if line[0] != "+")
             after = "".join(line[1:] for line in lines if line[0] != "-")
-            found = (self.folder / path).read_text()
-            assert found.count(before) == 1, f"{path} holds not once:\n{before}"
-            self.write(path, found.replace(before, after))
+            edit(self.folder / path, before, after)
 
     def run(self, text):
         for command, wanted in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):
@@ -135,12 +133,7 @@ def folder():
 @pytest.fixture
 def reader(folder):
     """The project as a newcomer has it, with a virtual environment in which the pins are installed already."""
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file():  # not one that was deleted just now
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    copy_project(folder)
     virtual = folder / ".venv"
     virtual.mkdir()
     for entry in Path(sys.prefix).iterdir():

@@ -9,10 +9,11 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.db.models import F, Q
-from django.db.models.functions import ExtractYear
+from django.db.models.functions import ExtractYear, Now
 
 from orders.models import Order, OrderLine
-from readmodels import declare, generations, keys, models, outbox, projector, rebuild, sweeping, testing
+from readmodels import deadletters, declare, generations, keys, models, outbox, projector, rebuild, sweeping, testing
+from readmodels.deadletters import Failure
 from readmodels.declare import Collection, Document, ReadModel
 from readmodels.errors import StoreUnavailable
 from readmodels.query import Reader
@@ -20,6 +21,7 @@ from readmodels.store import Store
 from tests.reading import body
 from tests.rows import add_line, add_order, add_product, add_user
 from users.models import User
+from users.readmodels.user_profile import UserProfile
 
 
 @pytest.fixture
@@ -225,6 +227,40 @@ def test_dropped_column_breaks_its_generation_and_no_write(store, declaring):
     testing.drain(store)
     assert body(store, changed, user.pk) == {"called": "Countess"}
     testing.assert_law(store)
+
+
+@pytest.mark.parametrize("sql", ["DROP COLUMN nickname", "RENAME nickname TO called"])
+def test_no_write_fails_between_a_drop_and_the_deployment(store, declaring, sql):
+    user = add_user(name="Ada")
+    declaring(Document, root=User, body={"name": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    run("ALTER TABLE users_user ADD COLUMN nickname text")
+    read_too("nickname")
+    try:
+        run(f"ALTER TABLE users_user {sql}")
+        User.objects.update(name="Countess")
+        other = add_user(name="Bob")
+        assert outbox.backlog_rows() == 2
+        other.delete()
+        generations.deploy()
+        testing.drain(store)
+        assert body(store, UserProfile, user.pk)["name"] == "Countess"
+        testing.assert_law(store)
+    finally:
+        run("ALTER TABLE users_user DROP COLUMN IF EXISTS called")
+
+
+def test_dead_letters_go_with_their_generation(store, declaring):
+    user = add_user(name="Ada")
+    declaring(Document, root=User, body={"name": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    number = number_of("Throwaway")
+    deadletters.park([Failure("Throwaway", number, "users_user", str(user.pk), None, [], "gone", "")], attempts=1)
+    models.Generation.objects.filter(read_model="Throwaway").update(state="broken", retired_at=Now())
+    generations.drop_retired(store, after_seconds=0)
+    assert not deadletters.listed()
 
 
 def test_broken_generation_is_not_served(store, declaring):

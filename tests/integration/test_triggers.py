@@ -1,15 +1,18 @@
 """The check names each trigger that is not there as declared, and a deployment puts it back."""
 
 import pytest
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.models import F
 from django.test.utils import isolate_apps
 
+from orders.models import Order
+from project import child
 from readmodels import capture, declare, generations, outbox, testing
 from readmodels.checks import check_triggers
 from readmodels.declare import Document
 from readmodels.models import Generation
-from tests.rows import add_user
+from tests.rows import add_order, add_user
+from tests.threads import at_once
 from users.models import User
 
 NAME = "readmodels_capture_update_users_user"
@@ -79,6 +82,32 @@ def test_deployment_takes_off_what_nothing_needs(repaired):
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_trigger WHERE tgname = 'readmodels_capture_update_left'")
         assert cursor.fetchone() == (0,)
+
+
+WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'users_user'::regclass)"
+CHANGED = "COMMENT ON TRIGGER {} ON {} IS 'another'"
+
+
+def test_deployment_and_writer_never_deadlock(repaired):
+    """The writer holds one of two tables that a deployment changes, and goes on to the other."""
+    add_order(add_user())
+    run(CHANGED.format("readmodels_capture_update_orders_order", "orders_order"))
+    run(CHANGED.format(NAME, "users_user"))
+
+    def write() -> None:
+        with transaction.atomic():
+            User.objects.select_for_update().get()
+            assert child.wait_until(is_waiting, 10)
+            Order.objects.update(total_cents=7)
+
+    assert at_once(write, lambda: len(generations.deploy())) == [None, 0]
+
+
+def is_waiting() -> bool:
+    """Whether the deployment waits for the writer."""
+    with connection.cursor() as cursor:
+        cursor.execute(WAITING)
+        return bool(cursor.fetchone()[0])
 
 
 @isolate_apps("tests")

@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from django.db import models
 from django.db.models import F, Q
+from django.test.utils import isolate_apps
 
 from orders.models import Order, OrderLine
 from readmodels import declare
@@ -42,7 +44,6 @@ CHANGES = {
     "list's condition": {
         "body": {**BODY, "lines": Many("lines", {"n": F("quantity")}, order_by="position", where=Q(quantity=1))}
     },
-    "root": {"root": OrderLine},
     "condition": {"where": Q(status="paid")},
     "partition": {"partition_by": F("currency")},
     "direction": {"order_by": F("placed_at").desc()},
@@ -58,6 +59,22 @@ def test_change_is_another_fingerprint(changes):
 
 def test_key_of_a_document_counts():
     assert of(Document, key=F("external_ref")) != of(Document)
+
+
+def test_root_counts():
+    assert of(Document, root=Order, body={"id": F("id")}) != of(Document, root=OrderLine, body={"id": F("id")})
+
+
+@isolate_apps("tests")
+def test_column_that_a_field_is_kept_in_counts():
+    def kept_in(column: str) -> str:
+        declare.forget("Throwaway")
+        meta = type("Meta", (), {"app_label": "tests", "db_table": "tests_kept"})
+        attributes = {"__module__": __name__, "Meta": meta, "name": models.TextField(db_column=column)}
+        root = type(f"Kept{column}", (models.Model,), attributes)
+        return fingerprint(type("Throwaway", (Document,), {"root": root, "body": {"name": F("name")}}))
+
+    assert kept_in("name") != kept_in("full_name")
 
 
 def test_text_and_module_do_not_count():
