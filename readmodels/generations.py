@@ -153,6 +153,7 @@ def drop_retired(store: Store, after_seconds: int | None = None) -> None:
     """Nothing is left of the generations that nobody needs any more; `after_seconds` in place of both settings."""
     for row in models.Generation.objects.filter(_is_droppable(after_seconds)):
         store.drop(row.read_model, row.number)
+        models.BuildRange.objects.filter(generation_id=row.id).delete()
         models.Build.objects.filter(generation_id=row.id).delete()
         row.delete()
 
@@ -181,9 +182,8 @@ def register(plan: Plan, print: str) -> None:
         )
         cursor.execute(
             "INSERT INTO readmodels_build (generation_id, registered, epoch, expected_rows, rows, target)"
-            " SELECT %s, pg_current_snapshot()::text, epoch, (SELECT greatest(reltuples, 0) FROM pg_class"
-            " WHERE oid = to_regclass(quote_ident(%s))), 0, '' FROM readmodels_clock",
-            [made.id, plan.root_table],
+            " SELECT %s, pg_current_snapshot()::text, epoch, 0, 0, '' FROM readmodels_clock",
+            [made.id],
         )
 
 
