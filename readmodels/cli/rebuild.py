@@ -2,14 +2,14 @@
 
 import time
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from readmodels import builds, partial, projector, sweeping, switching
-from readmodels.cli.base import Exit, OfReadModel, Output
+from readmodels.cli.base import Exit, OfReadModel, Output, Refused
 from readmodels.declare import declared
 from readmodels.outbox import Lane
 from readmodels.store import Store
@@ -30,29 +30,31 @@ class Rebuild(OfReadModel):
     examples = (
         "rebuild OrderDetail",
         "rebuild OrderDetail --key 17 --key 18",
-        "rebuild OrderDetail --where customer__country=DE --where placed_at__gte=2026-11-01",
+        "rebuild OrderDetail --where customer__country=DE --where placed_at__gte=2026-11-01T00:00Z",
     )
 
     def arguments(self, parser: ArgumentParser) -> None:
         """The read model, and what of it."""
         super().arguments(parser)
-        parser.add_argument(
+        part = parser.add_mutually_exclusive_group()
+        part.add_argument(
             "--key", action="append", default=[], help="only the document of this root key; may be repeated"
         )
-        parser.add_argument(
+        part.add_argument(
             "--where",
             action="append",
             default=[],
             type=_condition,
             metavar="FIELD=VALUE",
-            help="only documents whose root row matches, in the terms of QuerySet.filter; may be repeated",
+            help="only documents whose root row matches, in the terms of QuerySet.filter; may be repeated, with another"
+            " field; times with a time zone, values of __in and __range with commas between",
         )
 
     def run(self, options: Mapping[str, Any], out: Output) -> Exit:
         """Exit.NO where it did not come to an end."""
         name = options["read_model"]
         if options["key"] or options["where"]:
-            return _part(name, options["key"], dict(options["where"]), out)
+            return _part(name, options["key"], _each_once(options["where"]), out)
         return _all_of(name, out)
 
 
@@ -61,6 +63,13 @@ def _condition(text: str) -> tuple[str, str]:
     if not (field and separator):
         raise ArgumentTypeError(f"{text!r}; accepted: FIELD=VALUE, for example status=paid")
     return field, value
+
+
+def _each_once(conditions: Sequence[tuple[str, str]]) -> dict[str, str]:
+    found = dict(conditions)
+    if len(found) < len(conditions):
+        raise Refused("--where names a field twice; accepted: each once, for example status__in=paid,shipped")
+    return found
 
 
 def _part(name: str, keys: list[str], where: dict[str, str], out: Output) -> Exit:
