@@ -69,7 +69,7 @@ def repair(store: Store, on_range: OnRange = lambda name, rows: None) -> bool:
         if _build_generations(store, holder, after_range):
             outbox.acknowledge(truncated, seen_in)
         generations.point(store)
-        generations.drop_retired(store)
+        generations.drop_retired(store, on_batch=partial(after_range, rows=0))
     finally:
         store.give_back([LEASE], holder)
     return True
