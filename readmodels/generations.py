@@ -1,9 +1,10 @@
 """Generations: full copies of a read model, registered as data, and the pointers that say which one queries see."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from django.db import connection, transaction
@@ -167,10 +168,16 @@ def pointer(read_model: str, print: str) -> str:
     return f"{read_model}/{print}"
 
 
-def drop_retired(store: Store, after_seconds: int | None = None) -> None:
-    """Nothing is left of the generations that nobody needs any more; `after_seconds` in place of both settings."""
+def drop_retired(
+    store: Store, after_seconds: int | None = None, on_batch: Callable[[str], object] = lambda name: None
+) -> None:
+    """Nothing is left of the generations that nobody needs any more; `after_seconds` in place of both settings.
+
+    `on_batch` is called with the read model's name again and again; what it raises ends it, and the next one goes on.
+    """
     for row in models.Generation.objects.filter(_is_droppable(after_seconds)):
-        store.drop(row.read_model, row.number)
+        store.drop(row.read_model, row.number, partial(on_batch, row.read_model))
+        models.BuildRange.objects.filter(generation_id=row.id).delete()
         models.Build.objects.filter(generation_id=row.id).delete()
         # Who reads the read model would be told for ever that something of it is parked.
         models.DeadLetter.objects.filter(read_model=row.read_model, generation=row.number).delete()
@@ -202,9 +209,8 @@ def register(plan: Plan, print: str) -> None:
         )
         cursor.execute(
             "INSERT INTO readmodels_build (generation_id, registered, epoch, expected_rows, rows, target)"
-            " SELECT %s, pg_current_snapshot()::text, epoch, (SELECT greatest(reltuples, 0) FROM pg_class"
-            " WHERE oid = to_regclass(quote_ident(%s))), 0, '' FROM readmodels_clock",
-            [made.id, plan.root_table],
+            " SELECT %s, pg_current_snapshot()::text, epoch, 0, 0, '' FROM readmodels_clock",
+            [made.id],
         )
 
 

@@ -88,19 +88,36 @@ class Build(models.Model):
     # The snapshot in which it was registered: what that shows must be projected before the switch.
     registered = models.TextField()
     epoch = models.BigIntegerField()
-    # The last root key that was filled; NULL: none yet.
-    after = models.TextField(null=True)
+    # The last root key of the ranges handed out so far (NULL: none yet), and whether the last range was.
+    handed_out = models.TextField(null=True)
+    is_handed_out = models.BooleanField(db_default=False)
     rows = models.BigIntegerField(default=0)
-    # As the table's statistics have it: for the time left, not for the end.
+    # As of the beginning: for the time left, not for the end.
     expected_rows = models.BigIntegerField(default=0)
     # What it goes to; where Redis is another or has lost a bucket since, it begins again.
     target = models.TextField(default="")
     filled_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
+    # When nobody was at it: between two ranges of which a killed process did the first.
+    paused_seconds = models.FloatField(db_default=0.0)
 
     class Meta:
         db_table = "readmodels_build"
+
+
+class BuildRange(models.Model):
+    """A range of root keys that a process has in hand; gone once it is filled. One held for too long is another's."""
+
+    generation_id = models.BigIntegerField(db_index=True)
+    # After one root key (NULL: from the first) up to another (NULL: to the last).
+    after = models.TextField(null=True)
+    upto = models.TextField(null=True)
+    holder = models.TextField(default="")
+    held_until = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "readmodels_build_range"
 
 
 class Shard(models.Model):

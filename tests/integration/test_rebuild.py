@@ -236,10 +236,10 @@ def test_row_deleted_during_the_fill_stays_deleted(store, monkeypatch, read_mode
     order, product = add_order(customer := add_user()), add_product()
     testing.drain(store)
     empty_redis(store)
-    read_range = building.range_writes
+    read_range = building.root_builds
 
-    def read_then_delete(cursor: Any, generation: Generation, *range: Any) -> Any:
-        found = read_range(cursor, generation, *range)
+    def read_then_delete(cursor: Any, generation: Generation, roots: Any) -> Any:
+        found = read_range(cursor, generation, roots)
         if generation.plan.name == read_model:
             at_once(delete_and_project)
         return found
@@ -249,7 +249,7 @@ def test_row_deleted_during_the_fill_stays_deleted(store, monkeypatch, read_mode
         Product.objects.filter(pk=product.pk).delete()
         projector.project(store, range(outbox.SHARDS))
 
-    monkeypatch.setattr(building, "range_writes", read_then_delete)
+    monkeypatch.setattr(building, "root_builds", read_then_delete)
     rebuild.repair(store)
     monkeypatch.undo()
     sweeping.publish_progress(store)

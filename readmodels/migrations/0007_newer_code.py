@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("readmodels", "0005_build")]
+    dependencies = [("readmodels", "0006_build_range")]
 
     operations = [
         migrations.AddField(model_name="change", name="generation_id", field=models.BigIntegerField(null=True)),
