@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from readmodels import consistency, generations, models, retention
+from readmodels import consistency, generations, models, retention, scrub
 from readmodels.conf import conf
 from readmodels.declare import declared
 from readmodels.fingerprint import fingerprint
@@ -116,6 +116,9 @@ def alarms() -> list[str]:
         "what Redis had lost is being projected again": bool(heart and heart.replays),
         f"{letters} dead letters": letters > 0,
     }
+    if drifted := [each for each in scrub.verified_as_of() if each.found]:
+        names = ", ".join(f"{each.read_model} ({each.found})" for each in drifted)
+        found[f"the scrub's last round found drift: {names}; the log says what of it is mended, at 'drift'"] = True
     if longest:
         text = f"a transaction is open for {longest.seconds:.0f} s: {longest.holder}"
         found[text] = longest.seconds > conf().long_transaction_seconds
