@@ -46,6 +46,7 @@ def attack(
     schedule, and lists what happened; the same seed draws the same.
     """
     committed = 0
+    drain(store)
     with hands(MOST_WRITERS) as found:
         for number in range(1, schedules + 1):
             schedule = Schedule(store, random.Random(f"{seed}/{number}"), attempt, watch)
@@ -102,18 +103,22 @@ class Schedule:
     def _take_turns(self, turns: dict[str, Steps]) -> dict[str, Steps]:
         """Each has done its steps or died; returns those that wait."""
         waiting: dict[str, Steps] = {}
-        while turns:
-            name = self.chance.choice(list(turns))
-            said = next(turns[name], None)
-            if said is None:
-                del turns[name]
-                continue
-            self.done.append(f"{name} {said}")
-            if said == WAITS:
-                waiting[name] = turns.pop(name)
-            elif self.chance.random() < DIES:
-                turns.pop(name).close()
-                self.done.append(f"{name} is gone")
+        try:
+            while turns:
+                name = self.chance.choice(list(turns))
+                said = next(turns[name], None)
+                if said is None:
+                    del turns[name]
+                    continue
+                self.done.append(f"{name} {said}")
+                if said == WAITS:
+                    waiting[name] = turns.pop(name)
+                elif self.chance.random() < DIES:
+                    turns.pop(name).close()
+                    self.done.append(f"{name} is gone")
+        finally:
+            for left in turns.values():  # after an error: no transaction stays open
+                left.close()
         return waiting
 
     def _delivery(self) -> Steps:

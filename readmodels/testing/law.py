@@ -2,12 +2,15 @@
 
 from readmodels import drift, generations, outbox, projector, rebuild, snapshot, sweeping
 from readmodels.declare import ReadModel
+from readmodels.drift import Drift
 from readmodels.errors import AttemptTooOld, EpochMoved, StoreUnavailable
 from readmodels.models import GenerationState
 from readmodels.store import Store
 
 # What an attempt may end with under faults; the next drain does it again.
 TRANSIENT = (EpochMoved, StoreUnavailable, AttemptTooOld)
+
+KINDS = ("missing", "stale", "orphan", "uneven", "parked", "unsettled")
 
 
 def drain(store: Store) -> int:
@@ -35,6 +38,12 @@ def assert_law(store: Store, *read_models: type[ReadModel]) -> None:
         found = generations.current(cursor)
     live = {each.plan.name: each for each in found if each.state == GenerationState.LIVE}
     for name in [each.__name__ for each in read_models] or live:
-        assert name in live, f"{name} is not built"
+        assert name in live, f"{name} is not served: no build of it was like a fresh one"
         audited = drift.verify_generation(store, live[name])
-        assert audited.is_clean, f"{audited}"
+        assert audited.is_clean, _told(audited)
+
+
+def _told(found: Drift) -> str:
+    kinds = {kind: getattr(found, kind) for kind in KINDS}
+    differing = [f"  {kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
+    return "\n".join([f"{found.read_model} is not what a fresh build gives:", *differing])

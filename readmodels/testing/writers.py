@@ -30,6 +30,7 @@ class Hand:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self.do(_limit_locks)
 
     def do(self, step: Callable[[], T]) -> T:
         """What the step gives; raises what it raises."""
@@ -70,10 +71,13 @@ def stepped(
 
 def _transaction(write: Write, chance: random.Random) -> Generator[str, None, None]:
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = {LOCK_MS}")
         found = write(chance)
         if isinstance(found, Generator):
             for _ in found:
                 yield "pauses"
         yield "writes"
+
+
+def _limit_locks() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = {LOCK_MS}")
