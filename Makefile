@@ -4,6 +4,8 @@ PYTHON ?= python3
 PORT ?= 8000
 DATA ?=
 ARGS ?=
+# Test processes, each with servers of its own; a file's tests stay together.
+TESTERS ?= 2
 
 VENV := .venv/bin/python
 # One stamp per content of the pins: packages are installed when a pin has changed, and only then.
@@ -26,7 +28,7 @@ demo: $(RUN_PINS) ## show it at work, step by step; DATA=file.csv.gz brings orde
 test: $(DEV_PINS) ## run all tests; ARGS="-k name" chooses
 	@# Without a browser its tests fail, and say why; the others still run.
 	@tests/browser/install.sh >/dev/null || true
-	@$(VENV) -m pytest $(ARGS)
+	@$(VENV) -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(DEV_PINS) ## put the system under every fault for long; tests run a short form of it
 	@SOAK=1 $(VENV) -m pytest tests/faults $(ARGS)

@@ -72,7 +72,9 @@ def _start(site: Site, host: str, port: int, processes: int, say: Say) -> None:
     with _timed(say, "API, worker and beat" if site.has_broker else "API and relay"):
         if site.has_broker:
             site.start("worker", worker_command(processes, "live"))
-            site.start("bulk-worker", worker_command(1, "bulk,repair"))
+            site.start("bulk-worker", worker_command(1, "bulk"))
+            # Of its own: a rebuild takes minutes, and a token of what a large fan-out left would wait as long.
+            site.start("repair-worker", worker_command(processes, "repair"))
             site.start("beat", beat_command(site.folder))
         else:
             site.start("relay", relay_command())

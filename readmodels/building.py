@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
+from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from readmodels import faults
@@ -35,6 +36,7 @@ def writes_for(
     A change that is `wide` in the read model makes here only what its own row does; the bulk lane does the rest.
     """
     plan = generation.plan
+    changes = [change for change in changes if change.is_for(generation.id)]
     own = [change for change in changes if _is_child(change, plan)]
     roots = {change.key for change in own if change.key}
     for dependency in plan.dependencies:
@@ -131,6 +133,36 @@ def range_writes(
     else:
         writes = [_row(generation, row) for _, *row in found if row[1] is not None]
     return writes, found[-1][0] if len(found) == limit else None
+
+
+def roots_between(cursor: CursorWrapper, plan: Plan, after: str | None, upto: str | None, limit: int) -> list[str]:
+    """The first root keys after one (None: from the first) up to another (None: to the last), in order."""
+    return _roots_in_order(cursor, plan, [(">", after), ("<=", upto)], "LIMIT %s", [limit])
+
+
+def root_after(cursor: CursorWrapper, plan: Plan, after: str | None, rows: int) -> str | None:
+    """The root key that so many rows lead up to; None: there are no more than these."""
+    found = _roots_in_order(cursor, plan, [(">", after)], "OFFSET %s LIMIT 1", [rows - 1])
+    return found[0] if found else None
+
+
+def _roots_in_order(
+    cursor: CursorWrapper, plan: Plan, bounds: Sequence[tuple[str, str | None]], which: str, parameters: Sequence[int]
+) -> list[str]:
+    table, key = connection.ops.quote_name(plan.root_table), connection.ops.quote_name(plan.root_pk)
+    given = [(operator, value) for operator, value in bounds if value is not None]
+    # Parameters of no type of their own: the column's type and order hold.
+    where = " AND ".join(["TRUE", *(f"{key} {operator} %s" for operator, _ in given)])
+    cursor.execute(
+        f"SELECT {key}::text FROM {table} WHERE {where} ORDER BY {key} {which}",
+        [*(value for _, value in given), *parameters],
+    )
+    return [root for [root] in cursor.fetchall()]
+
+
+def root_builds(cursor: CursorWrapper, generation: Generation, roots: Collection[str]) -> list[Write]:
+    """The documents or rows that these root rows have."""
+    return builds(cursor, generation, _document_keys(cursor, generation.plan, set(roots), ()))
 
 
 def builds(cursor: CursorWrapper, generation: Generation, keys: Collection[str]) -> list[Write]:

@@ -4,20 +4,27 @@ inside the writer's own transaction; whoever writes (ORM, admin, psql, COPY) is 
 
 import hashlib
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pgtrigger
-from django.db import connection, transaction
+import structlog
+from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from pgtrigger.compiler import UpsertTriggerSql
 
 from readmodels.outbox import SHARDS
 from readmodels.plan import Plan
 
+log = structlog.get_logger()
+
 PREFIX = "readmodels_capture"
 # 'on' for the rest of a transaction that has added a change: one that only locked rows needs no consistency token.
 CAPTURED = "readmodels.captured"
+# How long a deployment holds up a table's writers while some transaction keeps it from the lock; how often it tries.
+LOCK_SECONDS, LOCK_PAUSE_SECONDS, LOCK_TRIES = 0.5, 1.0, 60
+LOCK_NOT_AVAILABLE = "55P03"
 
 
 @dataclass
@@ -62,9 +69,27 @@ def install(plans: Iterable[Plan]) -> list[str]:
     return sorted(tables)
 
 
-@transaction.atomic
 def _replace(cursor: CursorWrapper, table: str, stale: Iterable[str], due: Iterable[UpsertTriggerSql]) -> None:
-    """These triggers of the table are gone and those are there; what locks most comes first."""
+    """These triggers of the table are gone and those are there, once other transactions give it a moment.
+
+    Every write that comes while it waits for its lock waits behind it. So it waits a moment only, lets them pass, and
+    tries again; where there was no moment at all it raises the last try's OperationalError.
+    """
+    for left in reversed(range(LOCK_TRIES)):
+        try:
+            _replace_at_once(cursor, table, stale, due)
+            return
+        except OperationalError as error:
+            if not left or getattr(error.__cause__, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                raise
+            log.warning("deployment_waits", table=table, tries_left=left)
+            time.sleep(LOCK_PAUSE_SECONDS)
+
+
+@transaction.atomic
+def _replace_at_once(cursor: CursorWrapper, table: str, stale: Iterable[str], due: Iterable[UpsertTriggerSql]) -> None:
+    """The same; what locks most comes first."""
+    cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
     for name in stale:
         cursor.execute(f'DROP TRIGGER "{name}" ON "{table}"')
     for trigger in due:

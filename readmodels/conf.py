@@ -37,8 +37,11 @@ class Conf:
     pointer_seconds: float = 1.0
     # How long a generation that was switched away from is kept current, to go back to; each change is built twice.
     retired_seconds: int = 3600
-    # The most that a rebuild takes: a pause follows each range where it would be quicker.
+    # The most that a rebuild takes, by all processes together: a pause follows each range where it would be quicker.
     rebuild_rows_per_second: int = 100_000
+    # So many processes, of those that are asked for a repair, fill one generation at once; each keeps a core busy, and
+    # a connection of PostgreSQL.
+    rebuild_processes: int = 2
     # With more pending changes than this, progress lowers its horizon in place of naming their transactions.
     pending_changes: int = 10_000
     max_page_rows: int = 100

@@ -91,18 +91,19 @@ def expand(changes: Sequence[Change], epoch: int) -> None:
 def _reach(change: Change) -> str:
     """What tells which documents the change reaches."""
     where = (change.source, change.key, change.columns, change.before, change.after)
-    return json.dumps([*where, change.read_models, change.is_fan_out], sort_keys=True)
+    return json.dumps([*where, change.read_models, change.is_fan_out, change.generation_id], sort_keys=True)
 
 
 def _too_wide(
     cursor: CursorWrapper, current: Sequence[Generation], changes: Sequence[Change], most_documents: int
 ) -> set[str]:
     """The read models of which the changes reach more documents by way of other tables than a batch takes."""
-    return {
-        generation.plan.name
-        for generation in current
-        if len(building.reached(cursor, generation.plan, changes, most_documents + 1)) > most_documents
-    }
+
+    def is_wide(generation: Generation) -> bool:
+        relevant = [change for change in changes if change.is_for(generation.id)]
+        return len(building.reached(cursor, generation.plan, relevant, most_documents + 1)) > most_documents
+
+    return {generation.plan.name for generation in current if is_wide(generation)}
 
 
 def _insert_children(cursor: CursorWrapper, parents: Sequence[Change]) -> int:

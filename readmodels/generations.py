@@ -1,8 +1,10 @@
 """Generations: full copies of a read model, registered as data, and the pointers that say which one queries see."""
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from django.db import connection, transaction
@@ -17,7 +19,7 @@ from readmodels.conf import conf
 from readmodels.declare import declared
 from readmodels.fingerprint import fingerprint
 from readmodels.models import GenerationState
-from readmodels.plan import Plan, from_data
+from readmodels.plan import FORMAT, Plan, from_data
 from readmodels.store import Store
 
 log = structlog.get_logger()
@@ -43,7 +45,10 @@ _plans: dict[int, Plan] = {}  # a generation's plan never changes
 
 
 def current(cursor: CursorWrapper) -> list[Generation]:
-    """The generations that changes are projected into, as the cursor's snapshot shows them: all that can be built."""
+    """The generations that changes are projected into, as the cursor's snapshot shows them: all that can be built.
+
+    Those that only newer code can build are not among them.
+    """
     cursor.execute(
         "SELECT id, number, state, fingerprint FROM readmodels_generation WHERE state <> ALL(%s) ORDER BY id",
         [list(GIVEN_UP)],
@@ -53,12 +58,20 @@ def current(cursor: CursorWrapper) -> list[Generation]:
     if unknown:
         cursor.execute("SELECT id, plan::text FROM readmodels_generation WHERE id = ANY(%s)", [unknown])
         _plans.update({id: from_data(json.loads(plan)) for id, plan in cursor.fetchall()})
-    return [Generation(id, number, state, print, _plans[id]) for id, number, state, print in rows]
+    found = [Generation(id, number, state, print, _plans[id]) for id, number, state, print in rows]
+    return [generation for generation in found if not generation.plan.is_newer]
+
+
+def are_newer(*, unbuilt: bool = True) -> bool:
+    """Whether there is a generation, not given up, that only newer code can build; `unbuilt` ones count as well."""
+    ignored = GIVEN_UP if unbuilt else (*GIVEN_UP, GenerationState.BUILDING)
+    return models.Generation.objects.filter(format__gt=FORMAT).exclude(state__in=ignored).exists()
 
 
 def are_due() -> bool:
     """Whether a generation is to be built, or to be dropped."""
-    return models.Generation.objects.filter(Q(state=GenerationState.BUILDING) | _is_droppable()).exists()
+    is_unbuilt = Q(state=GenerationState.BUILDING, format__lte=FORMAT)
+    return models.Generation.objects.filter(is_unbuilt | _is_droppable()).exists()
 
 
 def deploy() -> list[str]:
@@ -70,13 +83,14 @@ def deploy() -> list[str]:
     """
     snapshot.start_clock()
     buckets.create_missing()
-    plans = {plan.name: plan for plan in declared_plans()}
+    plans = declared_plans()
     _mark_broken()
     prints = {name: fingerprint(read_model) for name, read_model in declared().items()}
-    changed = capture.install(captured_plans())
+    changed = capture.install(captured_plans(plans))
     new = undeployed()
-    for name in new:
-        register(plans[name], prints[name])
+    for plan in plans:
+        if plan.name in new:
+            register(plan, prints[plan.name])
     for row in models.Generation.objects.filter(state=GenerationState.RETIRED):
         if prints.get(row.read_model) == row.fingerprint:
             make_live(row)
@@ -91,15 +105,20 @@ def undeployed() -> list[str]:
     return [name for name, read_model in declared().items() if (name, fingerprint(read_model)) not in known]
 
 
+def missing_triggers() -> list[str]:
+    """The names of the triggers that a deployment would put."""
+    return capture.missing(captured_plans(declared_plans()))
+
+
 def declared_plans() -> list[Plan]:
     """The plans of all declarations, compiled now."""
     return [compile_plan(read_model) for read_model in declared().values()]
 
 
-def captured_plans() -> list[Plan]:
-    """What the triggers must cover: every declaration, and every generation that can still be built."""
+def captured_plans(declared: Sequence[Plan]) -> list[Plan]:
+    """What the triggers must cover: these plans of all declarations, and every generation that can still be built."""
     rows = models.Generation.objects.exclude(state__in=GIVEN_UP)
-    return [*(from_data(row.plan) for row in rows), *declared_plans()]
+    return [*(from_data(row.plan) for row in rows), *declared]
 
 
 @transaction.atomic
@@ -149,10 +168,16 @@ def pointer(read_model: str, print: str) -> str:
     return f"{read_model}/{print}"
 
 
-def drop_retired(store: Store, after_seconds: int | None = None) -> None:
-    """Nothing is left of the generations that nobody needs any more; `after_seconds` in place of both settings."""
+def drop_retired(
+    store: Store, after_seconds: int | None = None, on_batch: Callable[[str], object] = lambda name: None
+) -> None:
+    """Nothing is left of the generations that nobody needs any more; `after_seconds` in place of both settings.
+
+    `on_batch` is called with the read model's name again and again; what it raises ends it, and the next one goes on.
+    """
     for row in models.Generation.objects.filter(_is_droppable(after_seconds)):
-        store.drop(row.read_model, row.number)
+        store.drop(row.read_model, row.number, partial(on_batch, row.read_model))
+        models.BuildRange.objects.filter(generation_id=row.id).delete()
         models.Build.objects.filter(generation_id=row.id).delete()
         # Who reads the read model would be told for ever that something of it is parked.
         models.DeadLetter.objects.filter(read_model=row.read_model, generation=row.number).delete()
@@ -179,13 +204,13 @@ def register(plan: Plan, print: str) -> None:
             number=max(numbers, default=0) + 1,
             fingerprint=print,
             plan=plan.as_data(),
+            format=plan.format,
             state=GenerationState.BUILDING,
         )
         cursor.execute(
             "INSERT INTO readmodels_build (generation_id, registered, epoch, expected_rows, rows, target)"
-            " SELECT %s, pg_current_snapshot()::text, epoch, (SELECT greatest(reltuples, 0) FROM pg_class"
-            " WHERE oid = to_regclass(quote_ident(%s))), 0, '' FROM readmodels_clock",
-            [made.id, plan.root_table],
+            " SELECT %s, pg_current_snapshot()::text, epoch, 0, 0, '' FROM readmodels_clock",
+            [made.id],
         )
 
 

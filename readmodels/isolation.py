@@ -145,7 +145,7 @@ def attempt_each(
     """
     outcome = Outcome(change)
     for generation in generations:
-        if not building.is_concerned(generation.plan, change):
+        if not (change.is_for(generation.id) and building.is_concerned(generation.plan, change)):
             continue
         error = _error(partial(attempt, generation, {}), attempts)
         if error and any(building.ways(generation.plan, [change])):

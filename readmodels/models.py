@@ -19,7 +19,7 @@ class Change(models.Model):
     xid = models.BigIntegerField()
     at = models.DateTimeField(db_default=Now())
     trace = models.TextField(null=True)
-    # 0 to 7 is the live lane, 8 to 15 the bulk lane.
+    # 0 to 7 is the live lane, 8 to 15 the bulk lane, -8 to -1 what is left for newer code.
     shard = models.SmallIntegerField()
     # In the bulk lane: the transactions that the change stands for (NULL: its own), the read models that it is left
     # for, and whether it still has to be replaced by one change per document.
@@ -29,6 +29,8 @@ class Change(models.Model):
     # How often it was tried alone, and when it may be tried again.
     attempts = models.SmallIntegerField(db_default=0)
     not_before = models.DateTimeField(null=True)
+    # The one generation that it is left for, by a projector that could not build that; NULL: it is for all.
+    generation_id = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "readmodels_change"
@@ -62,6 +64,8 @@ class Generation(models.Model):
     number = models.PositiveIntegerField()
     fingerprint = models.TextField()
     plan = models.JSONField()
+    # The plan's, where SQL can compare it with what the code at hand can build.
+    format = models.SmallIntegerField(db_default=1)
     state = models.TextField(choices=GenerationState)
     created_at = models.DateTimeField(db_default=Now())
     # Switched away from then; readers may hold its number for a while yet.
@@ -84,19 +88,36 @@ class Build(models.Model):
     # The snapshot in which it was registered: what that shows must be projected before the switch.
     registered = models.TextField()
     epoch = models.BigIntegerField()
-    # The last root key that was filled; NULL: none yet.
-    after = models.TextField(null=True)
+    # The last root key of the ranges handed out so far (NULL: none yet), and whether the last range was.
+    handed_out = models.TextField(null=True)
+    is_handed_out = models.BooleanField(db_default=False)
     rows = models.BigIntegerField(default=0)
-    # As the table's statistics have it: for the time left, not for the end.
+    # As of the beginning: for the time left, not for the end.
     expected_rows = models.BigIntegerField(default=0)
     # What it goes to; where Redis is another or has lost a bucket since, it begins again.
     target = models.TextField(default="")
     filled_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
+    # When nobody was at it: between two ranges of which a killed process did the first.
+    paused_seconds = models.FloatField(db_default=0.0)
 
     class Meta:
         db_table = "readmodels_build"
+
+
+class BuildRange(models.Model):
+    """A range of root keys that a process has in hand; gone once it is filled. One held for too long is another's."""
+
+    generation_id = models.BigIntegerField(db_index=True)
+    # After one root key (NULL: from the first) up to another (NULL: to the last).
+    after = models.TextField(null=True)
+    upto = models.TextField(null=True)
+    holder = models.TextField(default="")
+    held_until = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "readmodels_build_range"
 
 
 class Shard(models.Model):

@@ -12,21 +12,28 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from readmodels import acknowledged
+from readmodels import acknowledged, newer_code
 from readmodels.snapshot import Snapshot, require_same
 
 # How many projectors can work side by side in a lane; a power of two, since a shard is the key's hash masked.
 SHARDS = 8
 COLUMNS = (
-    "id, xid, source, key, columns, COALESCE(writers, ARRAY[xid]), read_models, is_fan_out, attempts, before, after, at"
+    "id, xid, source, key, columns, COALESCE(writers, ARRAY[xid]), read_models, is_fan_out, attempts, generation_id,"
+    " before, after, at"
 )
 
 
 class Lane(Enum):
-    """Which workers take a change: those for what somebody waits for, or those for large fan-outs."""
+    """Which workers take a change: those for what somebody waits for, those for large fan-outs, those of newer code."""
 
     LIVE = range(SHARDS)
     BULK = range(SHARDS, 2 * SHARDS)
+    NEWER = range(-SHARDS, 0)
+
+    @classmethod
+    def of(cls, shard: int) -> "Lane":
+        """The lane that the shard belongs to."""
+        return next(lane for lane in cls if shard in lane.value)
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,8 @@ class Change:
     """An outbox row: this row of this table changed in that transaction.
 
     `columns` is None for a row that came or went, `key` is None for a table that was truncated. With `read_models` it
-    is left for these only: as a fan-out to be worked out, or else as one root row to be built.
+    is left for these only: as a fan-out to be worked out, or else as one root row to be built. With `generation_id` it
+    is left for that one alone.
     """
 
     id: int
@@ -46,9 +54,14 @@ class Change:
     read_models: list[str] | None
     is_fan_out: bool
     attempts: int
+    generation_id: int | None
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     at: datetime
+
+    def is_for(self, generation_id: int) -> bool:
+        """Whether it is to be projected into this generation."""
+        return self.generation_id in (None, generation_id)
 
     def values(self, column: str) -> set[str]:
         """A routing column's values before and after, as text; NULL is none."""
@@ -103,8 +116,8 @@ def due(shards: Sequence[int], limit: int) -> list[int]:
         return [change.id for change in visible(cursor, shards, limit)]
 
 
-# Truncations wait for a rebuild; what failed waits for its time.
-IS_DUE = "key IS NOT NULL AND (not_before IS NULL OR not_before <= clock_timestamp())"
+# Truncations wait for a rebuild; what failed waits for its time; what is left for newer code waits for that.
+IS_DUE = f"key IS NOT NULL AND (not_before IS NULL OR not_before <= clock_timestamp()) AND {newer_code.IS_OURS}"
 
 
 def truncations(cursor: CursorWrapper) -> list[Change]:
@@ -122,20 +135,23 @@ def pending(cursor: CursorWrapper, without: Sequence[Change], limit: int) -> lis
     """The transactions with changes other than the given ones that the snapshot shows; None: more than can be named.
 
     Changes of the live lane are read, `limit` at the most; of the bulk lane, which may hold many for each transaction,
-    the groups are read off an index.
+    the groups are read off an index. What is left for newer code is pending for its generation's read model.
     """
     cursor.execute(
         "SELECT xid, source, columns, read_models, min(at), count(*) FROM"
-        " (SELECT * FROM readmodels_change WHERE shard < %s AND id <> ALL(%s) LIMIT %s) few"
+        " (SELECT * FROM readmodels_change WHERE shard BETWEEN 0 AND %s AND id <> ALL(%s) LIMIT %s) few"
         " GROUP BY xid, source, columns, read_models",
-        [SHARDS, [change.id for change in without], limit + 1],
+        [SHARDS - 1, [change.id for change in without], limit + 1],
     )
     live = cursor.fetchall()
     cursor.execute(BULK_GROUPS, [limit + 1])
-    bulk = [(xid, "", None, models, at) for writers, models, at in cursor.fetchall() for xid in writers]
-    if sum(count for *_, count in live) > limit or len(bulk) > limit:
+    groups = cursor.fetchall()
+    cursor.execute(newer_code.GROUPS, [limit + 1])
+    groups += cursor.fetchall()
+    others = [(xid, "", None, models, at) for writers, models, at in groups for xid in writers]
+    if sum(count for *_, count in live) > limit or len(others) > limit:
         return None
-    return [*(Pending(*row) for *row, _ in live), *(Pending(*row) for row in bulk)]
+    return [*(Pending(*row) for *row, _ in live), *(Pending(*row) for row in others)]
 
 
 # A loose scan of readmodels_change_bulk_group: from each group straight to the next.
@@ -207,9 +223,11 @@ SEEN = "USING unnest(%s::bigint[], %s::bigint[]) AS seen (id, xid) WHERE c.id = 
 ACKNOWLEDGE = f"""
     WITH gone AS (DELETE FROM readmodels_change c {SEEN} RETURNING c.*),
          kept AS (INSERT INTO readmodels_acknowledged
-                  SELECT {acknowledged.SLOT}, source, key, columns, before, after, xid, at, shard, writers, read_models,
+                  SELECT {acknowledged.SLOT}, source, key, columns, before, after, xid, at,
+                         CASE WHEN shard < 0 THEN shard + {SHARDS} ELSE shard END, writers, read_models,
                          %s, pg_current_xact_id()::text::bigint
                   FROM gone WHERE key IS NOT NULL),
+         for_newer AS ({newer_code.LEAVE}),
          moved AS (INSERT INTO readmodels_change
                    (source, key, columns, before, after, xid, at, trace, shard, writers, read_models, is_fan_out)
                    SELECT source, key, columns, before, after, pg_current_xact_id()::text::bigint, at, trace,

@@ -1,11 +1,15 @@
 """A declaration compiled to data: the SQL that builds it, what it depends on.
 
 A plan is stored with its generation, so that code of any version builds any generation (bodies are expressions only).
+What this code can't build, since newer code made it, it can still capture for: see outbox.py for who projects that.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+# Goes up when older code would build something else from a plan. What capture needs of one, `routes`, `keys` and table
+# and columns of the dependencies, means the same in every format.
 FORMAT = 1
 
 
@@ -51,6 +55,11 @@ class Plan:
     keys: dict[str, str]
     format: int = FORMAT
 
+    @property
+    def is_newer(self) -> bool:
+        """Whether only newer code can build from it."""
+        return self.format > FORMAT
+
     def columns(self) -> dict[str, set[str]]:
         """Every column that capture or the SQL names, by table."""
         named = {table: set(columns) for table, columns in self.routes.items()}
@@ -63,7 +72,11 @@ class Plan:
         return asdict(self)
 
 
-def from_data(data: dict[str, Any]) -> Plan:
-    """The plan that `as_data` gave."""
-    dependencies = [Dependency(**dependency) for dependency in data["dependencies"]]
-    return Plan(**{**data, "dependencies": dependencies})
+def from_data(data: Mapping[str, Any]) -> Plan:
+    """The plan that `as_data` gave, of this code or of newer; what this code does not know of it is left out."""
+    dependencies = [Dependency(**_known(Dependency, dependency)) for dependency in data["dependencies"]]
+    return Plan(**{**_known(Plan, data), "dependencies": dependencies})
+
+
+def _known(of: type[Plan | Dependency], data: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: data[field.name] for field in fields(of) if field.name in data}

@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 # A drain gives way to the next task after this long: with a backlog, too, each sweep gets its turn and says how far the
 # read models are. Of the bulk lane's workers nobody else wants anything.
-DRAIN_SECONDS = {Lane.LIVE: 1.0, Lane.BULK: 60.0}
+DRAIN_SECONDS = {Lane.LIVE: 1.0, Lane.BULK: 60.0, Lane.NEWER: 1.0}
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """Fills what is empty: a new generation, or the buckets Redis lost. Runs beside the projector under the same guard.
 
 Key ranges, each a short snapshot of its own; a bucket is readable only once it is full, a generation only once it is
-switched to. One repair runs at a time (by lease); stopped at any point, the next one begins where nothing was marked
-done.
+switched to. One repair runs at a time (by lease); others that are asked for help it to fill a new generation. Stopped
+at any point, the next one begins where nothing was marked done.
 """
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
 from uuid import uuid4
@@ -25,6 +27,7 @@ from readmodels.store import Store
 log = structlog.get_logger()
 
 LEASE = "repair"
+LOOK_SECONDS = 0.1  # until it is looked again whether others have filled what they had in hand
 # Called after each range with the read model's name and how many rows it had; 0 for one that was only looked at.
 OnRange = Callable[[str, int], None]
 
@@ -44,12 +47,13 @@ def is_due(store: Store) -> bool:
 
 
 def repair(store: Store, on_range: OnRange = lambda name, rows: None) -> bool:
-    """Everything is built that was due; False: another process is at it.
+    """Everything is built that was due; False: another process is at it, and was helped for as long as it could be.
 
     Raises StoreUnavailable and the like where it can't go on; what it marked done stays done.
     """
     holder = uuid4().hex
     if not store.take_leases([LEASE], holder, conf().repair_lease_seconds):
+        _help(store, holder, on_range)
         return False
 
     def after_range(name: str, rows: int) -> None:
@@ -62,13 +66,20 @@ def repair(store: Store, on_range: OnRange = lambda name, rows: None) -> bool:
         generations.point(store)
         truncated, seen_in = _replace_truncated()
         _fill_buckets(store, after_range)
-        if _build_generations(store, after_range):
+        if _build_generations(store, holder, after_range) and not generations.are_newer():
             outbox.acknowledge(truncated, seen_in)
         generations.point(store)
-        generations.drop_retired(store)
+        generations.drop_retired(store, on_batch=partial(after_range, rows=0))
     finally:
         store.give_back([LEASE], holder)
     return True
+
+
+def _help(store: Store, holder: str, on_range: OnRange) -> None:
+    """What another process builds is filled by this one too, until there is no more to be handed out."""
+    for generation in _unbuilt():
+        with suppress(RebuildCancelled):
+            filling.take_part(store, generation, holder, partial(on_range, generation.plan.name))
 
 
 def _begin_lost_buckets(store: Store) -> None:
@@ -105,29 +116,30 @@ def _fill_buckets(store: Store, on_range: OnRange) -> None:
         found = buckets.read(cursor)
         filled = [each for each in generations.current(cursor) if each.state != GenerationState.BUILDING]
     empty = {number: marker for number, marker in enumerate(found.markers) if number not in found.filled}
-    if empty:
+    if empty and generations.are_newer(unbuilt=False):
+        log.warning("buckets_left_to_newer_code", buckets=len(empty))
+    elif empty:
         for generation in filled:
-            filling.fill(store, generation, empty, partial(_say, on_range, generation.plan.name))
+            filling.fill(store, generation, empty, partial(on_range, generation.plan.name))
         with transaction.atomic(), connection.cursor() as cursor:
             heartbeat.note_filled(cursor, since)
             buckets.mark_filled(cursor, empty)
 
 
-def _say(on_range: OnRange, name: str, rows: int, last: str | None) -> None:
-    on_range(name, rows)
-
-
-def _build_generations(store: Store, on_range: OnRange) -> bool:
+def _build_generations(store: Store, holder: str, on_range: OnRange) -> bool:
     """Every new generation is live; False: one is not to be switched to yet, or was given up."""
-    with snapshot.reading() as (cursor, _):
-        unbuilt = [each for each in generations.current(cursor) if each.state == GenerationState.BUILDING]
-    built = [_is_built(store, generation, on_range) for generation in unbuilt]
+    built = [_is_built(store, generation, holder, on_range) for generation in _unbuilt()]
     return all(built)
 
 
-def _is_built(store: Store, generation: Generation, on_range: OnRange) -> bool:
+def _unbuilt() -> list[Generation]:
+    with snapshot.reading() as (cursor, _):
+        return [each for each in generations.current(cursor) if each.state == GenerationState.BUILDING]
+
+
+def _is_built(store: Store, generation: Generation, holder: str, on_range: OnRange) -> bool:
     try:
-        return _build(store, generation, on_range)
+        return _build(store, generation, holder, on_range)
     except RebuildCancelled:
         log.info("rebuild_ended", read_model=generation.plan.name, generation=generation.number)
         return False
@@ -141,21 +153,17 @@ def _is_right(store: Store, generation: Generation, on_range: OnRange) -> bool:
     return not drift.audit(store, generation, is_repairing=True, on_range=keep).total
 
 
-def _build(store: Store, generation: Generation, on_range: OnRange) -> bool:
+def _build(store: Store, generation: Generation, holder: str, on_range: OnRange) -> bool:
     """The generation is filled, from where an earlier attempt was, and verified, and live.
 
     False: something of before is pending, or it is not what a fresh build gives; what differed is mended then.
     """
     with snapshot.reading() as (cursor, since):
         markers = buckets.read(cursor).markers
-    begun = builds.resumed(generation, f"{since.store_id} {blake2b(repr(markers).encode(), digest_size=8).hexdigest()}")
-
-    def note(rows: int, last: str | None) -> None:
-        builds.advance(generation, rows, last)
-        on_range(generation.plan.name, rows)
-
-    if begun.filled_at is None:
-        filling.fill(store, generation, range(keys.BUCKETS), note, begun.after)
+    builds.resumed(generation, f"{since.store_id} {blake2b(repr(markers).encode(), digest_size=8).hexdigest()}")
+    while not builds.is_filled(generation):
+        filling.take_part(store, generation, holder, partial(on_range, generation.plan.name))
+        _wait_for_others(generation, on_range)
     if not switching.is_settled(generation) or not _is_right(store, generation, on_range):
         return False
     with transaction.atomic(), connection.cursor() as cursor:
@@ -166,3 +174,10 @@ def _build(store: Store, generation: Generation, on_range: OnRange) -> bool:
         switching.switch_to_built(generation)
     generations.point(store)
     return True
+
+
+def _wait_for_others(generation: Generation, on_range: OnRange) -> None:
+    """Some time has passed, if others have ranges in hand: those of a killed one are to be had after a while."""
+    if not builds.is_filled(generation):
+        time.sleep(LOOK_SECONDS)
+        on_range(generation.plan.name, 0)

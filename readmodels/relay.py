@@ -1,8 +1,8 @@
 """The relay: one process that does what workers and beat do, without Celery and without a broker.
 
-Three threads, each with a database connection of its own: one projects live changes as soon as the outbox shows them,
-and sweeps each second; what a sweep asks for, bulk lane and repair, the two others do, so that neither a storm nor a
-rebuild holds up live changes. What fails because a server is away is logged and tried again.
+Four threads, each with a database connection of its own: one projects live changes as soon as the outbox shows them,
+and sweeps each second; what a sweep asks for, bulk lane and repair, two others do; the last one scrubs. So neither a
+storm nor a rebuild holds up live changes. What fails because a server is away is logged and tried again.
 
 Relays and workers may run side by side: leases keep them apart, and the version guard makes work done twice harmless.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from django.db import Error, connections, reset_queries
 
-from readmodels import outbox, projector, sweeping
+from readmodels import outbox, projector, scrub, sweeping
 from readmodels.errors import ReadModelError
 from readmodels.outbox import Lane
 from readmodels.store import Store
@@ -22,6 +22,7 @@ from readmodels.store import Store
 log = structlog.get_logger()
 
 SWEEP_SECONDS = 1.0
+SCRUB_SECONDS = 1.0
 # From a failure to the next try: a server that is away is asked about as often as by the sweeps of a worker.
 PAUSE_SECONDS = 1.0
 # What has not ended by then is cut short. A batch takes 50 ms, but a server that stalls holds one for much longer.
@@ -45,7 +46,7 @@ class GivingWay(Store):
 
 
 class Relay:
-    """Projects, sweeps and repairs from `start` to `end`. `poll_seconds`: how often an empty outbox is looked at."""
+    """Projects, sweeps, repairs and scrubs from `start` to `end`. An empty outbox is looked at each `poll_seconds`."""
 
     def __init__(self, poll_seconds: float = 0.02, clock: Callable[[], float] = time.monotonic) -> None:
         self._poll_seconds = poll_seconds
@@ -54,7 +55,7 @@ class Relay:
         self._is_over = threading.Event()
         self._is_bulk_due = threading.Event()
         self._is_repair_due = threading.Event()
-        turns = {"live": self._live, "bulk": self._bulk, "repair": self._repair}
+        turns = {"live": self._live, "bulk": self._bulk, "repair": self._repair, "scrub": self._scrub}
         # Daemons, so that one that hangs on a stalled server can't keep the process from ending.
         self._threads = [
             threading.Thread(target=self._run, args=(turn,), name=f"relay-{name}", daemon=True)
@@ -122,6 +123,11 @@ class Relay:
         """What is lost or new is built, once a sweep asks for it."""
         if self._is_asked(self._is_repair_due):
             sweeping.repair(Store(), on_range=self._go_on)
+
+    def _scrub(self) -> None:
+        """The next stretch is compared with a fresh build; a pause follows."""
+        scrub.step(GivingWay(self._is_over))
+        self._is_over.wait(SCRUB_SECONDS)
 
     def _is_asked(self, due: threading.Event) -> bool:
         """Whether there is something to do; returns when there is, or when the relay ends."""

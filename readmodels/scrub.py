@@ -2,7 +2,8 @@
 one. What differs is mended and told of in the log.
 
 A step waits for nothing: what differed at its look is judged by the next step of the same generation, some seconds
-later. Where each generation's round is, PostgreSQL remembers, so processes may come and go.
+later. Where each generation's round is, PostgreSQL remembers, so processes may come and go. Beat asks for a step each
+second on the queue of repairs, which nobody waits for; a relay has a thread for it.
 """
 
 from collections.abc import Sequence
@@ -42,7 +43,7 @@ class Verified:
 
     read_model: str
     generation: int
-    as_of: datetime | None
+    verified_as_of: datetime | None
     found: int
     unsettled: int
 
@@ -50,7 +51,8 @@ class Verified:
 def step(store: Store, rows: int | None = None) -> Drift | None:
     """The next stretch of the generation whose turn it is has been compared; what differs for certain is mended.
 
-    None: there is nothing to do, or another process is at it. Raises StoreUnavailable and the like, and is as before.
+    None: there is nothing to do, no Redis is trusted, or another process is at it. Raises StoreUnavailable and the
+    like, and is as before.
     """
     holder = uuid4().hex
     if not store.take_leases([LEASE], holder, LEASE_SECONDS):
@@ -58,7 +60,8 @@ def step(store: Store, rows: int | None = None) -> Drift | None:
     try:
         with snapshot.reading() as (cursor, now):
             live = {each.id: each for each in generations.current(cursor) if each.state == GenerationState.LIVE}
-        turn = _turn(live)
+        # What a Redis that evicts has lost is no drift: it is filled anew once it is set right.
+        turn = _turn(live) if now.store_id else None
         return None if turn is None else _step(store, live[turn.pk], turn, now, rows or conf().scrub_rows)
     except GenerationOver:
         return None
@@ -106,10 +109,10 @@ def _step(store: Store, generation: Generation, row: models.Scrub, now: Snapshot
     if row.position == OVER and not left:
         row.position, row.verified_as_of = None, row.began_at
         row.last_found, row.last_unsettled = row.found, row.unsettled
-        log.info("scrubbed", read_model=found.read_model, found=row.found, unsettled=row.unsettled)
-    row.save()
+        log.debug("scrubbed", read_model=found.read_model, found=row.found, unsettled=row.unsettled)
     if found.total:
         drift.tell(found)
+    row.save()
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from readmodels import consistency, generations, models, retention
+from readmodels import consistency, generations, models, retention, scrub
 from readmodels.conf import conf
 from readmodels.declare import declared
 from readmodels.fingerprint import fingerprint
@@ -52,14 +52,14 @@ def backlog() -> list[Group]:
     """All that is not yet projected."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT shard >= %s, source, columns, read_models, min(at), count(*),"
+            "SELECT min(shard), source, columns, read_models, min(at), count(*),"
             " extract(epoch FROM clock_timestamp() - min(at))"
-            " FROM readmodels_change GROUP BY 1, 2, 3, 4",
+            " FROM readmodels_change GROUP BY floor(shard / %s::float), source, columns, read_models",
             [SHARDS],
         )
         return [
-            Group(Lane.BULK if is_bulk else Lane.LIVE, Pending(0, *alike), rows, round(max(0.0, float(age)), 3))
-            for is_bulk, *alike, rows, age in cursor.fetchall()
+            Group(Lane.of(shard), Pending(0, *alike), rows, round(max(0.0, float(age)), 3))
+            for shard, *alike, rows, age in cursor.fetchall()
         ]
 
 
@@ -116,6 +116,9 @@ def alarms() -> list[str]:
         "what Redis had lost is being projected again": bool(heart and heart.replays),
         f"{letters} dead letters": letters > 0,
     }
+    if drifted := [each for each in scrub.verified_as_of() if each.found]:
+        names = ", ".join(f"{each.read_model} ({each.found})" for each in drifted)
+        found[f"the scrub's last round found drift: {names}; the log says what of it is mended, at 'drift'"] = True
     if longest:
         text = f"a transaction is open for {longest.seconds:.0f} s: {longest.holder}"
         found[text] = longest.seconds > conf().long_transaction_seconds

@@ -7,7 +7,7 @@ taken for the one before.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha1
@@ -37,6 +37,9 @@ from readmodels.values import (
 )
 
 SCRIPTS = Path(__file__).parent / "scripts"
+# Keys per SCAN; nobody else is answered meanwhile. On a busy machine with 2 cores one of 1,000 keys took 6 ms and one
+# of 100 took 0.2 ms; half of the reads beside it took longer than 5.2 ms and 0.6 ms.
+SCANNED = 100
 
 
 @dataclass(frozen=True)
@@ -193,9 +196,20 @@ class Store:
         # 3. Writes may come.
         self._empty((bucket, emptying[bucket], marker, []) for bucket, marker in markers.items())
 
-    def drop(self, read_model: str, generation: int) -> None:
-        """Nothing of this generation is left."""
-        self._delete(keys.pattern(read_model, generation))
+    def drop(self, read_model: str, generation: int, on_batch: Callable[[], object] = lambda: None) -> None:
+        """Nothing of this generation is left. Goes in small steps, so that nobody waits for it; what `on_batch`, called
+        after each, raises ends it.
+        """
+        position, is_first = 0, True
+        while position or is_first:
+            with connection.available():
+                position, found = self._client.scan(position, match=keys.pattern(read_model, generation), count=SCANNED)
+                pipeline = self._client.pipeline(transaction=False)
+                for key in found:
+                    pipeline.unlink(key)
+                pipeline.execute()
+            is_first = False
+            on_batch()
 
     def take_leases(self, names: Sequence[str], holder: str, seconds: int) -> list[str]:
         """The leases that were free are the holder's for so long; returns their names."""
@@ -232,7 +246,7 @@ class Store:
         kept = {keys.POINTERS, keys.EPOCH, keys.HEARTBEAT, *(keys.marker(bucket) for bucket in by_tag.values())}
         found: dict[int, list[str]] = defaultdict(list)
         with connection.available():
-            for number, key in enumerate(self._client.scan_iter(match=keys.EVERYTHING, count=1000), start=1):
+            for number, key in enumerate(self._client.scan_iter(match=keys.EVERYTHING, count=SCANNED), start=1):
                 name = key.decode()
                 bucket = by_tag.get(name[: name.index("}") + 1])
                 if bucket is not None and name not in kept:
@@ -247,16 +261,6 @@ class Store:
         calls = [("empty", [keys.marker(bucket), *names], [old, new]) for bucket, old, new, names in emptied]
         for answer in self.run(calls):
             _require_ok(answer)
-
-    def _delete(self, pattern: str) -> None:
-        """Unlink the matching keys a few at a time, so that nobody waits for it."""
-        with connection.available():
-            pipeline = self._client.pipeline(transaction=False)
-            for key in self._client.scan_iter(match=pattern, count=1000):
-                pipeline.unlink(key)
-                if len(pipeline) == 500:
-                    pipeline.execute()
-            pipeline.execute()
 
     def _pages(self, calls: Sequence[Call]) -> list[StoredPage]:
         store_id, answers = self._call(calls)

@@ -4,7 +4,18 @@ from collections.abc import Callable
 
 import structlog
 
-from readmodels import buckets, consistency, generations, heartbeat, outbox, projector, rebuild, retention, snapshot
+from readmodels import (
+    buckets,
+    consistency,
+    generations,
+    heartbeat,
+    newer_code,
+    outbox,
+    projector,
+    rebuild,
+    retention,
+    snapshot,
+)
 from readmodels.errors import EpochMoved
 from readmodels.outbox import Lane
 from readmodels.store import Store
@@ -17,7 +28,8 @@ def sweep(store: Store, ask_for_repair: Callable[[], object], ask_for_bulk: Call
     beat(store)
     if is_repair_due(store):
         ask_for_repair()
-    projected = projector.settle(store)
+    projected = projector.settle(store) + projector.settle(store, Lane.NEWER)
+    newer_code.forget()
     if outbox.shards_with_work(Lane.BULK):
         ask_for_bulk()
     publish_progress(store)

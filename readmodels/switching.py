@@ -5,13 +5,13 @@ Each is one short transaction and then one write of all pointers, so readers see
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from readmodels import generations, models
 from readmodels.errors import CannotSwitch
 from readmodels.generations import GIVEN_UP, PREVIOUS, Generation
 from readmodels.models import GenerationState
-from readmodels.plan import from_data
+from readmodels.plan import FORMAT, from_data
 from readmodels.store import Store
 
 log = structlog.get_logger()
@@ -88,8 +88,12 @@ def switch(store: Store, read_model: str, number: int) -> None:
 
 
 def cancel(read_model: str) -> int:
-    """What is being built of the read model is given up, and its builder stops at its next range; returns how many."""
-    rows = models.Generation.objects.filter(read_model=read_model, state=GenerationState.BUILDING)
+    """What is being built of the read model is given up, and its builder stops at its next range; returns how many.
+
+    So is what newer code has left behind after it was taken back: nobody is there to keep it current.
+    """
+    is_left = Q(state__in=PREVIOUS, format__gt=FORMAT)
+    rows = models.Generation.objects.filter(Q(state=GenerationState.BUILDING) | is_left, read_model=read_model)
     cancelled = generations.give_up(rows, GenerationState.CANCELLED)
     log.info("rebuild_cancelled", read_model=read_model, generations=cancelled)
     return cancelled

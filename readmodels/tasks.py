@@ -1,11 +1,19 @@
 """Step 4: the Celery tasks. They carry no data, keep no result and are never retried: the next sweep does it again."""
 
-from celery import shared_task
+import time
 
-from readmodels import projector, sweeping
+import structlog
+from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
+
+from readmodels import projector, scrub, sweeping
 from readmodels.outbox import Lane
 from readmodels.store import Store
 from readmodels.wake import Wake, clear_flag
+
+log = structlog.get_logger()
+
+SCRUB_SECONDS = 1.0
 
 
 @shared_task(name="readmodels.drain")
@@ -30,7 +38,37 @@ def sweep() -> None:
 @shared_task(name="readmodels.repair")
 def repair() -> bool:
     """Build what is lost or new."""
-    return sweeping.repair(Store())
+    store = Store()
+    return sweeping.repair(store, on_range=ScrubBetween(store))
+
+
+@shared_task(name="readmodels.scrub")
+def scrub_step() -> None:
+    """Compare the next stretch with a fresh build."""
+    scrub.step(Store())
+
+
+class ScrubBetween:
+    """Called between the ranges of a repair, which may hold the queue's only process for minutes: the scrub goes on.
+
+    One step a second, and none that fails stops the repair.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._due = time.monotonic() + SCRUB_SECONDS
+
+    def __call__(self, name: str, rows: int) -> None:
+        """A step is done, if it is due."""
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + SCRUB_SECONDS
+        try:
+            scrub.step(self._store)
+        except SoftTimeLimitExceeded:  # it is the repair's
+            raise
+        except Exception:  # whatever it is, building what is lost matters more
+            log.warning("scrub_failed", exc_info=True)
 
 
 def ask_for_repair() -> None:

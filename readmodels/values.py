@@ -13,6 +13,7 @@ import msgpack
 
 from readmodels import keys
 from readmodels.conf import conf
+from readmodels.errors import StoreLost
 
 VERSION_LENGTH = 26
 STORE_ID_LENGTH = 40
@@ -132,8 +133,10 @@ def page_call(
 
 
 def stored_page(answer: Sequence[Any]) -> StoredPage:
-    """What such a call answered."""
+    """What such a call answered; raises StoreLost where the index names a row that is gone."""
     _, progress, members, rows, measures = answer
+    if None in rows:
+        raise StoreLost("a row of the page is gone")
     pairs = zip(measures[::2], measures[1::2], strict=True)
     bodies = [_split_row(row)[1] for row in rows]
     return StoredPage(progress, members, bodies, {name.decode(): int(total) for name, total in pairs})

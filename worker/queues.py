@@ -8,4 +8,5 @@ ROUTES = {
     "readmodels.drain_bulk": {"queue": "bulk"},
     "readmodels.sweep": {"queue": "live"},
     "readmodels.repair": {"queue": "repair"},
+    "readmodels.scrub": {"queue": "repair"},
 }

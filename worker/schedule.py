@@ -1,4 +1,7 @@
 """What beat starts, and how often. In code: no table to be migrated, no admin to forget it in."""
 
-# A sweep that could not start before the next one is due is dropped, so that none pile up behind a stopped worker.
-SCHEDULE = {"sweep": {"task": "readmodels.sweep", "schedule": 1.0, "options": {"expires": 1.0}}}
+# What could not start before the next one is due is dropped, so that none pile up behind a stopped worker.
+SCHEDULE = {
+    "sweep": {"task": "readmodels.sweep", "schedule": 1.0, "options": {"expires": 1.0}},
+    "scrub": {"task": "readmodels.scrub", "schedule": 1.0, "options": {"expires": 1.0}},
+}

@@ -11,7 +11,7 @@ class Cancel(OfReadModel):
     """Give up what is being built of a read model; the live generation goes on as it was.
 
     Its builder stops at its next range, and what was built goes. The next `deploy` or `migrate` of a changed
-    declaration begins anew.
+    declaration begins anew. What newer code has made and left behind, when it was taken back, is given up as well.
     """
 
     name = "cancel"

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
-from readmodels import capture, generations
+from readmodels import generations
 from readmodels.cli.base import Action, Exit, Output
 
 
@@ -26,7 +26,7 @@ class Deploy(Action):
     def run(self, options: Mapping[str, Any], out: Output) -> Exit:
         """Exit.NO with --check where anything is left to do."""
         if options["check"]:
-            triggers, new = capture.missing(generations.captured_plans()), generations.undeployed()
+            triggers, new = generations.missing_triggers(), generations.undeployed()
         else:
             triggers, new = [], generations.deploy()
         out.document({"triggers": triggers, "generations": new})

@@ -132,7 +132,7 @@ def made_up(
     key, record = routing_record(cursor, of, pk, routes)
     # A changed primary key is no change of a column: one row goes, another comes.
     changed = used - {str(of._meta.pk.column)} if named is None else used.intersection(named)
-    return Change(0, 0, table, key, sorted(changed), [], None, False, 0, record, record, datetime.now(UTC))
+    return Change(0, 0, table, key, sorted(changed), [], None, False, 0, None, record, record, datetime.now(UTC))
 
 
 def routing_record(

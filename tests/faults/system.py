@@ -51,6 +51,10 @@ class System:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     # From the end of one test that found no fault to the beginning of the next.
     is_sound: bool = False
+    # Of processes that were started again since: a start puts the log of before away, and the one before that is gone.
+    put_away: list[str] = field(default_factory=list)
+    # What the tests before this one are to be blamed for.
+    told_before: set[str] = field(default_factory=set)
 
     # Its parts
 
@@ -110,6 +114,7 @@ class System:
         addresses = {**self.servers.urls, "DATABASE_URL": self.database_url()}
         here = {"READMODELS_DATA": str(self.folder), "PYTHONUNBUFFERED": "1"}
         environ = {**os.environ, **addresses, **here, **environ}
+        self.put_away += drift_lines(self.log(name))
         self.processes[name] = child.spawn(command, log=self._log(name), environ=environ, folder=env.ROOT)
 
     def _log(self, name: str) -> Path:
@@ -149,6 +154,7 @@ class System:
             self.start_worker()
             self.start_beat()
         self.is_sound = False
+        self.told_before |= self.drift()
 
     def _is_well(self) -> bool:
         return self.is_sound and self.is_settled_within(HEAL_SECONDS) and child.wait_until(self.is_quick, HEAL_SECONDS)
@@ -191,10 +197,20 @@ class System:
         assert self.is_quick(), f"a write took more than {QUICK_SECONDS} s\n{self.state()}"
         assert self.is_settled_within(HEAL_SECONDS)
         testing.assert_law(self.store)
+        self.assert_no_drift()
         assert not deadletters.listed(), "a sound document was parked"
         assert not watcher.wrong, watcher.wrong[:5]
         assert watcher.answers, "the watcher saw nothing"
         self.is_sound = True
+
+    def assert_no_drift(self) -> None:
+        """The scrub, and each rebuild, mends what differs from a fresh build; it would hide a fault of the engine."""
+        assert not (found := self.drift() - self.told_before), "\n".join(sorted(found))
+
+    def drift(self) -> set[str]:
+        """What any process has told of drift so far, those that were killed included."""
+        logs = (self.folder / "logs").glob("fault-*.log")
+        return {*self.put_away, *(line for log in logs for line in drift_lines(log.read_text(errors="replace")))}
 
     def state(self) -> str:
         """For a test that failed: who runs, what waits in the broker and in the outbox, the last of the logs."""
@@ -207,6 +223,11 @@ class System:
         lines += [f"change {row}" for row in _changes()]
         lines += [f"--- {name}\n{child.tail(self._log(name), 30)}" for name in self.processes]
         return "\n".join(lines)
+
+
+def drift_lines(log: str) -> list[str]:
+    """The lines of a log that tell of drift."""
+    return [line for line in log.splitlines() if "event='drift'" in line]
 
 
 def _changes() -> list[tuple[object, ...]]:

@@ -52,6 +52,7 @@ def test_storm_of_renames_delays_nobody_and_is_resumed_after_a_kill(system: Syst
     assert max(memory.peaks.values()) < MOST_BYTES
     assert system.is_settled_within(STORM_SECONDS)
     testing.assert_law(system.store)
+    system.assert_no_drift()
 
 
 def add_customer_with_orders(system: System) -> int:

@@ -22,6 +22,7 @@ from readmodels.declare import declared
 from readmodels.fingerprint import fingerprint
 from readmodels.management.commands.readmodels import Command
 from tests.cli import readmodels
+from tests.rounds import go_round
 from tests.rows import add_line, add_order, add_product, add_user
 from tests.unreachable import no_postgresql, no_redis
 from users.commands import rename_user
@@ -184,7 +185,7 @@ def test_status_gives_the_backlog_by_lane(store, capsys, configured):
     add_product()
     data = readmodels(capsys, "status", "--json").data
     lanes = {row["lane"]: row["backlog_rows"] for row in data["lanes"]}
-    assert lanes == {"live": 1, "bulk": 1}
+    assert lanes == {"live": 1, "bulk": 1, "newer": 0}
     assert data["backlog_rows"] == 2
     lags = {row["read_model"]: row["lag_seconds"] for row in data["read_models"]}
     assert lags["OrderDetail"] > 0  # by what the bulk lane has left
@@ -196,6 +197,24 @@ def test_status_for_people_ends_with_totals_and_alarms(store, capsys):
     lines = readmodels(capsys, "status").out.splitlines()
     assert "backlog_rows 0  lag_seconds 0.0  dead_letters 0" in lines
     assert lines[-1].startswith("ALARM: no Redis is trusted")
+
+
+def test_status_tells_since_when_all_is_verified(store, capsys):
+    user = add_user()
+    testing.drain(store)
+    assert {row["verified_as_of"] for row in readmodels(capsys, "status", "--json").data["verified"]} == {None}
+    redis_connection.read_models().delete(
+        keys.document("UserProfile", generations.pointers()["UserProfile"], str(user.pk))
+    )
+    go_round(store)
+    found = {row["read_model"]: row for row in readmodels(capsys, "status", "--json").data["verified"]}
+    assert all(row["verified_as_of"] for row in found.values())
+    assert {name: row["found"] for name, row in found.items() if row["found"]} == {"UserProfile": 1}
+    answer = readmodels(capsys, "status").out
+    assert "verified_as_of" in answer
+    assert "ALARM: the scrub's last round found drift: UserProfile (1)" in answer
+    go_round(store)
+    assert "ALARM" not in readmodels(capsys, "status").out
 
 
 # verify

@@ -31,6 +31,7 @@ from readmodels import (
     snapshot,
     stored,
     suspects,
+    tasks,
     testing,
     walking,
 )
@@ -43,6 +44,7 @@ from readmodels.store import Store
 from readmodels.stored import Stored
 from tests.faults.writers import Writers
 from tests.reading import body
+from tests.rounds import go_round
 from tests.rows import add_line, add_order, add_product, add_user
 from tests.threads import at_once
 from users.models import User
@@ -549,20 +551,6 @@ def test_what_is_held_does_not_grow_with_the_read_model(store, configured, monke
 # The scrub
 
 
-def go_round(store: Store, rows: int = 2) -> list[drift.Drift]:
-    """Until every generation has a whole round behind it that began after this."""
-    with snapshot.reading() as (_, now):
-        since = now.at
-    found = []
-    for _ in range(1000):
-        step = scrub.step(store, rows)
-        if step is not None:
-            found.append(step)
-        if all(each.as_of and each.as_of >= since for each in scrub.verified_as_of()):
-            return found
-    pytest.fail("it never came round")
-
-
 def test_scrub_goes_round_and_mends(store):
     customer = add_user()
     for _ in range(5):
@@ -611,9 +599,9 @@ def test_scrub_beside_writers_finds_nothing_that_is_not_there(store, monkeypatch
 def test_nothing_is_verified_before_a_round_has_ended(store):
     add_user()
     testing.drain(store)
-    assert {each.as_of for each in scrub.verified_as_of()} == {None}
+    assert {each.verified_as_of for each in scrub.verified_as_of()} == {None}
     scrub.step(store)
-    assert {each.as_of for each in scrub.verified_as_of()} == {None}
+    assert {each.verified_as_of for each in scrub.verified_as_of()} == {None}
 
 
 def test_scrub_in_two_processes_takes_turns(store, monkeypatch):
@@ -643,3 +631,32 @@ def test_another_redis_begins_the_round_anew(store):
     go_round(store)
     assert Scrub.objects.get(pk=first).verified_as_of > began
     assert buckets.now().filled
+
+
+def test_nothing_is_compared_while_no_redis_is_trusted(store):
+    add_user()
+    testing.drain(store)
+    models.Heartbeat.objects.update(store_id="")
+    assert scrub.step(store) is None
+    assert not Scrub.objects.exists()
+
+
+def test_repair_gives_the_scrub_its_turn(store, configured, monkeypatch):
+    monkeypatch.setattr(tasks, "SCRUB_SECONDS", 0.0)
+    for _ in range(3):
+        add_user()
+    testing.drain(store)
+    store._client.flushall()
+    configured(batch_rows=1)
+    assert tasks.repair()
+    assert Scrub.objects.filter(stepped_at__isnull=False).count() > 1
+
+
+def test_scrub_that_fails_stops_no_repair(store, monkeypatch):
+    monkeypatch.setattr(tasks, "SCRUB_SECONDS", 0.0)
+    monkeypatch.setattr(scrub, "step", lambda store: 1 / 0)
+    user = add_user()
+    testing.drain(store)
+    store._client.flushall()
+    assert tasks.repair()
+    assert body(store, UserProfile, user.pk)

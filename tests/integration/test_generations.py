@@ -120,6 +120,30 @@ def test_generation_switched_away_from_is_kept_for_readers_then_dropped(store, d
     testing.assert_law(store)
 
 
+def test_drop_goes_in_small_steps_and_on_where_it_was_stopped(store):
+    user = add_user()
+    testing.drain(store)
+    first = number_of("UserProfile")
+    store._client.mset({keys.document("UserProfile", first, f"more {number}"): b"" for number in range(2000)})
+    switching.begin("UserProfile")
+    testing.drain(store)
+    models.Generation.objects.filter(number=first).update(retired_at="2026-01-01T00:00Z")
+    steps: list[str] = []
+
+    def stop(name: str) -> None:
+        steps.append(name)
+        if len(steps) == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generations.drop_retired(store, on_batch=stop)
+    assert 0 < stored_keys(store, "UserProfile", first) < 2000
+    assert rebuild.is_due(store)
+    rebuild.repair(store)
+    assert stored_keys(store, "UserProfile", first) == 0
+    assert Reader(store).document(UserProfile, user.pk).body
+
+
 def test_change_while_a_generation_is_built_is_in_it(store, declaring):
     user = add_user(name="Ada")
     testing.drain(store)

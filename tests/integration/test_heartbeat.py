@@ -260,9 +260,13 @@ def test_evicted_documents_are_built_anew(store):
 def evict(client: redis.Redis) -> None:
     """Some keys are evicted between two sweeps, which see nothing of the policy that did it."""
     client.config_set("maxmemory-policy", "allkeys-random")
-    client.config_set("maxmemory", client.info("memory")["used_memory"] - 10_000)
-    with suppress(redis.RedisError):
-        client.set("any", "thing")
+    before = client.info("stats")["evicted_keys"]
+    for missing in range(10_000, 200_000, 10_000):  # it frees buffers of its own first
+        client.config_set("maxmemory", client.info("memory")["used_memory"] - missing)
+        with suppress(redis.RedisError):
+            client.set("any", "thing")
+        if client.info("stats")["evicted_keys"] > before:
+            break
     client.config_set("maxmemory", 0)
     client.config_set("maxmemory-policy", "noeviction")
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from readmodels import (
     sweeping,
     testing,
 )
-from readmodels.errors import ReadModelError, StoreUnavailable
+from readmodels.errors import ReadModelError, StoreLost, StoreUnavailable
 from readmodels.generations import Generation
 from readmodels.query import Reader
 from readmodels.store import Store
@@ -76,6 +77,19 @@ def test_half_filled_bucket_is_never_read(store):
 
     rebuild.repair(store, on_range=read_all)
     assert seen
+
+
+# Emptying takes progress away first, and then a partition's keys in any order.
+@pytest.mark.parametrize("gone", [["progress", "rows"], ["progress", "index"], ["progress", "measures"], ["rows"]])
+def test_partition_in_parts_is_never_read(store, gone):
+    order = add_order(add_user())
+    testing.drain(store)
+    number = models.Generation.objects.get(read_model="CustomerOrders", state="live").number
+    parts = keys.partition("CustomerOrders", number, str(order.customer_id))
+    names = {"progress": keys.progress(parts.bucket), **asdict(parts)}
+    store._client.delete(*(names[part] for part in gone))
+    with pytest.raises(StoreLost):
+        Reader(store).page(CustomerOrders, order.customer_id)
 
 
 def test_emptied_redis_is_filled_by_one_sweep(store):
@@ -222,10 +236,10 @@ def test_row_deleted_during_the_fill_stays_deleted(store, monkeypatch, read_mode
     order, product = add_order(customer := add_user()), add_product()
     testing.drain(store)
     empty_redis(store)
-    read_range = building.range_writes
+    read_range = building.root_builds
 
-    def read_then_delete(cursor: Any, generation: Generation, *range: Any) -> Any:
-        found = read_range(cursor, generation, *range)
+    def read_then_delete(cursor: Any, generation: Generation, roots: Any) -> Any:
+        found = read_range(cursor, generation, roots)
         if generation.plan.name == read_model:
             at_once(delete_and_project)
         return found
@@ -235,7 +249,7 @@ def test_row_deleted_during_the_fill_stays_deleted(store, monkeypatch, read_mode
         Product.objects.filter(pk=product.pk).delete()
         projector.project(store, range(outbox.SHARDS))
 
-    monkeypatch.setattr(building, "range_writes", read_then_delete)
+    monkeypatch.setattr(building, "root_builds", read_then_delete)
     rebuild.repair(store)
     monkeypatch.undo()
     sweeping.publish_progress(store)

@@ -10,11 +10,12 @@ from django.db.models import F
 from orders.models import Order
 from orders.readmodels.customer_orders import CustomerOrders
 from orders.readmodels.order_detail import OrderDetail
-from readmodels import builds, declare, generations, keys, models, partial, rebuild, switching, testing
+from readmodels import builds, declare, generations, keys, models, outbox, rebuild, switching, testing
 from readmodels.declare import Document
-from readmodels.errors import CannotSwitch, CursorOver, RebuildCancelled, WrongSelection
+from readmodels.errors import CannotSwitch, CursorOver, RebuildCancelled
 from readmodels.query import Reader
 from readmodels.store import Store
+from tests.cli import readmodels
 from tests.reading import body
 from tests.rows import add_order, add_user
 from users.models import User
@@ -196,12 +197,39 @@ def test_key_that_has_no_row_any_more_is_taken_off(store):
     assert body(store, OrderDetail, order.pk) is None
 
 
-@pytest.mark.parametrize("where", [{"colour": "red"}, {"customer_id": "Ada"}, {"placed_at__gte": "soon"}])
-def test_selection_that_can_not_be_made_is_refused(store, where):
-    with pytest.raises(WrongSelection):
-        partial.ask(OrderDetail, where=where)
-    [(field, value)] = where.items()
-    assert run("rebuild", "OrderDetail", "--where", f"{field}={value}")[0] == 2
+def test_documents_of_a_time_are_built_again(store):
+    customer = add_user()
+    old, new = (add_order(customer, placed_at=f"2026-11-{day}T12:00Z") for day in ("01", "20"))
+    testing.drain(store)
+    for order in (old, new):
+        store._client.delete(keys.document("OrderDetail", live("OrderDetail"), str(order.pk)))
+    since = ("--where", "placed_at__gte=2026-11-20T13:59+02:00", "--where", "status__in=placed,paid")
+    assert run("rebuild", "OrderDetail", *since)[1]["documents"] == 1
+    assert body(store, OrderDetail, new.pk) is not None
+    assert body(store, OrderDetail, old.pk) is None
+
+
+REFUSED = {
+    "--where=colour=red": "Cannot resolve keyword 'colour'",
+    "--where=customer_id=Ada": "expected a number but got 'Ada'",
+    "--where=placed_at__gte=soon": "It must be in YYYY-MM-DD",
+    "--where=placed_at__gte=2026-11-01": "accepted: with its time zone, for example 2026-11-01T00:00Z",
+    "--where=placed_at__gte=2026-11-01T00:00": "accepted: with its time zone",
+    "--where=customer__isnull=no": "accepted: true, false",
+    "--where=id=99999999999999999999": "no Order can be like this",
+    "--key=1 --where=id=1": "--where: not allowed with argument --key",
+    "--where=id=1 --where=id=2": "names a field twice",
+    "--key=abc": 'invalid input syntax for type bigint: "abc"',
+}
+
+
+@pytest.mark.parametrize(("option", "reason"), REFUSED.items(), ids=REFUSED)
+def test_selection_that_can_not_be_made_is_refused(store, capsys, option, reason):
+    add_order(add_user())
+    testing.drain(store)
+    answer = readmodels(capsys, "rebuild", "OrderDetail", *option.split(" "))
+    assert (answer.code, reason in answer.error, len(answer.error.splitlines())) == (2, True, 1), answer.error
+    assert outbox.backlog_rows() == 0
 
 
 # Back and forth

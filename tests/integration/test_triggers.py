@@ -1,7 +1,9 @@
 """The check names each trigger that is not there as declared, and a deployment puts it back."""
 
+import threading
+
 import pytest
-from django.db import connection, models, transaction
+from django.db import OperationalError, connection, models, transaction
 from django.db.models import F
 from django.test.utils import isolate_apps
 
@@ -101,6 +103,49 @@ def test_deployment_and_writer_never_deadlock(repaired):
             Order.objects.update(total_cents=7)
 
     assert at_once(write, lambda: len(generations.deploy())) == [None, 0]
+
+
+def test_deployment_that_waits_lets_writers_pass(repaired, monkeypatch):
+    monkeypatch.setattr(capture, "LOCK_PAUSE_SECONDS", 0.1)
+    add_user()
+    run(CHANGED.format(NAME, "users_user"))
+    has_waited, has_written = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            User.objects.select_for_update().get()
+            assert child.wait_until(is_waiting, 10)
+            has_waited.set()
+            assert has_written.wait(10)
+
+    def write() -> None:
+        assert has_waited.wait(10)
+        add_user()
+        has_written.set()
+
+    assert at_once(hold, write, lambda: len(generations.deploy())) == [None, None, 0]
+
+
+def test_deployment_that_finds_no_moment_gives_up(repaired, monkeypatch):
+    monkeypatch.setattr(capture, "LOCK_TRIES", 1)
+    add_user()
+    run(CHANGED.format(NAME, "users_user"))
+    has_begun, has_ended = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            User.objects.select_for_update().get()
+            has_begun.set()
+            assert has_ended.wait(10)
+
+    def deploy() -> None:
+        assert has_begun.wait(10)
+        try:
+            generations.deploy()
+        finally:
+            has_ended.set()
+
+    assert isinstance(at_once(hold, deploy)[1], OperationalError)
 
 
 def is_waiting() -> bool:
