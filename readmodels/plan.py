@@ -3,7 +3,7 @@
 A plan is stored with its generation, so that code of any version builds any generation (bodies are expressions only).
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 FORMAT = 1
@@ -34,8 +34,6 @@ class Plan:
     # rows of (pk, key text, ...) for the documents of given keys / given root keys / the next range of root keys
     build_sql: str
     range_sql: str
-    # the key of the next root row after a given one, whether or not it can be built
-    next_sql: str
     # root keys -> document keys, or (row id, partition) of a collection, whether or not `where` holds
     placed_sql: str
     # one outbox record (jsonb) -> partition; None for documents
@@ -64,6 +62,6 @@ class Plan:
 
 
 def from_data(data: dict[str, Any]) -> Plan:
-    """The plan that `as_data` gave."""
-    dependencies = [Dependency(**dependency) for dependency in data["dependencies"]]
-    return Plan(**{**data, "dependencies": dependencies})
+    """The plan that `as_data` gave, without what earlier code kept besides."""
+    known = {each.name: data[each.name] for each in fields(Plan)}
+    return Plan(**{**known, "dependencies": [Dependency(**dependency) for dependency in data["dependencies"]]})
