@@ -199,6 +199,9 @@ def drop_what_is_retired() -> None:
     """The worker has dropped what was switched away from."""
     time.sleep(2 * conf().pointer_seconds)  # readers hold its number for so long; it is kept for far longer
     models.Generation.objects.filter(state="retired").update(retired_at="2026-01-01T00:00Z")
+    over = models.Generation.objects.filter(state="over")
+    assert child.wait_until(lambda: over.count() == len(REBUILT), BUILD_SECONDS)
+    over.update(retired_at="2026-01-01T00:00Z")
     assert child.wait_until(lambda: not generations.are_due(), BUILD_SECONDS)
 
 

@@ -1,6 +1,7 @@
 """A new generation beside the live one: gone on with where it stopped, switched to, gone back from, given up."""
 
 import json
+from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -271,6 +272,22 @@ def test_code_of_before_is_served_its_own_generation(store, declaring):
     testing.drain(store)
     assert body(store, new, user.pk) == {"called": "Countess"}
     assert body(store, old, user.pk) == {"name": "Countess"}
+
+
+def test_code_of_before_is_served_the_live_one_before_its_own_is_given_up(store, declaring):
+    user = add_user(name="Ada")
+    old = declaring(body={"name": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    declaring(body={"called": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    assert body(store, old, user.pk) == {"name": "Ada"}
+    kept = models.Generation.objects.filter(read_model="Throwaway", state="retired")
+    kept.update(retired_at=F("retired_at") - timedelta(hours=1))
+    testing.drain(store)
+    assert body(store, old, user.pk) == {"called": "Ada"}
+    assert kept.exists()
 
 
 def test_code_of_before_deployed_again_is_gone_back_to(store, declaring):
