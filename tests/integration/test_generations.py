@@ -118,8 +118,10 @@ def test_change_during_a_drop_brings_nothing_back(store, declaring):
     generations.deploy()
     testing.drain(store)
 
+    names = iter(range(100))
+
     def change(name: str) -> None:
-        User.objects.update(name="Countess")
+        User.objects.update(name=f"Countess {next(names)}")
         projector.project(store, range(outbox.SHARDS))
 
     generations.drop_retired(store, after_seconds=0, on_batch=change)
