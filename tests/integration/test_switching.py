@@ -11,7 +11,7 @@ from django.db.models import F
 from orders.models import Order
 from orders.readmodels.customer_orders import CustomerOrders
 from orders.readmodels.order_detail import OrderDetail
-from readmodels import builds, declare, generations, keys, models, outbox, rebuild, switching, testing
+from readmodels import building, builds, declare, generations, keys, models, outbox, rebuild, switching, testing
 from readmodels.declare import Document
 from readmodels.errors import CannotSwitch, CursorOver, RebuildCancelled
 from readmodels.query import Reader
@@ -141,6 +141,23 @@ def test_cancelled_rebuild_leaves_the_live_generation(store, configured):
 def current(number: int) -> list[generations.Generation]:
     row = models.Generation.objects.get(read_model="UserProfile", number=number)
     return [generations.Generation(row.id, row.number, row.state, row.fingerprint, generations.from_data(row.plan))]
+
+
+def test_ctrl_c_cancels_and_the_next_rebuild_begins_anew(store, monkeypatch):
+    add_user()
+    testing.drain(store)
+    before = live("UserProfile")
+
+    def interrupt(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(building, "root_builds", interrupt)
+        answer = {"read_model": "UserProfile", "generation": before + 1, "state": "cancelled"}
+        assert run("rebuild", "UserProfile") == (1, answer)
+    assert live("UserProfile") == before
+    testing.assert_law(store)
+    assert run("rebuild", "UserProfile")[1]["state"] == "live"
 
 
 def test_switch_waits_for_changes_of_before_the_registration(store):
