@@ -4,7 +4,7 @@ import json
 
 from project import child
 from readmodels import generations, keys, testing
-from tests.cli import readmodels
+from tests.cli import Answer, readmodels
 from tests.faults.system import HEAL_SECONDS, System, scaled
 from tests.faults.watcher import Watcher
 from tests.faults.writers import Writers
@@ -25,18 +25,20 @@ def test_what_is_planted_under_load_is_found_exactly_and_mended(system: System, 
             system.store._client.set(key_of(id), stored(system, ids[100]))
         writers.go_on(50)
         answer = readmodels(capsys, "verify", "UserProfile", "--repair", "--json")
-        [found] = answer.data["read_models"]
-        rounds = [readmodels(capsys, "verify", "--json") for _ in range(ROUNDS)]
-    assert {kind: len(found[kind]) for kind in ("stale", "missing", "orphan")} == {
-        "stale": 50,
-        "missing": 50,
-        "orphan": 10,
-    }
-    assert (found["mended"], answer.code) == (110, 0)
-    assert {each.code for each in rounds} == {0}, [each.out for each in rounds if each.code]
+        rounds = [found_in(readmodels(capsys, "verify", "--json")) for _ in range(ROUNDS)]
+    assert found_in(answer) == {"stale": 50, "missing": 50, "orphan": 10}
+    assert answer.data["read_models"][0]["mended"] == 110
+    assert rounds == [{}] * ROUNDS
     assert not watcher.wrong
     assert child.wait_until(system.is_settled, HEAL_SECONDS)
     testing.assert_law(system.store)
+
+
+def found_in(answer: Answer) -> dict[str, int]:
+    """How many differed, by kind. What moved on at each look, so that nothing can be said of it, is not among them."""
+    found = answer.data["read_models"]
+    counts = {kind: sum(len(each[kind]) for each in found) for kind in ("stale", "missing", "orphan", "uneven")}
+    return {kind: count for kind, count in counts.items() if count}
 
 
 def key_of(user_id: int) -> str:
