@@ -151,10 +151,11 @@ def _roots_in_order(
 ) -> list[str]:
     table, key = connection.ops.quote_name(plan.root_table), connection.ops.quote_name(plan.root_pk)
     given = [(operator, value) for operator, value in bounds if value is not None]
-    # Parameters of no type of their own: the column's type and order hold.
-    where = " AND ".join(["TRUE", *(f"{key} {operator} %s" for operator, _ in given)])
+    # Parameters of no type of their own: the column's type and order hold. A bare name in ORDER BY would be that of the
+    # column selected, which is text.
+    where = " AND ".join(["TRUE", *(f"t.{key} {operator} %s" for operator, _ in given)])
     cursor.execute(
-        f"SELECT {key}::text FROM {table} WHERE {where} ORDER BY {key} {which}",
+        f"SELECT t.{key}::text FROM {table} t WHERE {where} ORDER BY t.{key} {which}",
         [*(value for _, value in given), *parameters],
     )
     return [root for [root] in cursor.fetchall()]

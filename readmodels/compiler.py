@@ -105,7 +105,6 @@ def _common(read_model: type[ReadModel], root_routes: set[str]) -> dict[str, Any
         "name": read_model.__name__,
         "root_table": root._meta.db_table,
         "root_pk": _pk(root),
-        "next_sql": _next(root),
         "is_integer_pk": has_integer_key(root),
         "dependencies": dependencies,
         "routes": {table: sorted(columns) for table, columns in sorted(routes.items())},
@@ -236,12 +235,6 @@ def _range(columns: str, inner: str, root: type[Model]) -> str:
     after = f"%s::text::{_type(root, _pk(root))}"
     condition = f'({after} IS NULL OR q."rm_pk" > {after})'
     return f'SELECT {columns} FROM ({inner}) q WHERE {condition} ORDER BY q."rm_pk" LIMIT %s'
-
-
-def _next(root: type[Model]) -> str:
-    pk, after = _quote(_pk(root)), f"%s::text::{_type(root, _pk(root))}"
-    table = _quote(root._meta.db_table)
-    return f"SELECT {pk}::text FROM {table} WHERE ({after} IS NULL OR {pk} > {after}) ORDER BY {pk} LIMIT 1"
 
 
 def _array(model: type[Model], column: str) -> str:

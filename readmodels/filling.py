@@ -90,12 +90,9 @@ def _fill_range(
 
 def _park_next(generation: Generation, after: str | None, error: Exception) -> str | None:
     """The row after the given one is parked in this generation; returns its key, None where there is none."""
-    plan = generation.plan
     with connection.cursor() as cursor:
-        cursor.execute(plan.next_sql, [after, after])
-        row = cursor.fetchone()
-    if row is None:
+        roots = building.roots_between(cursor, generation.plan, after, None, 1)
+    if not roots:
         return None
-    key: str = row[0]
-    deadletters.park([isolation.failure(generation, key, None, [], error)], attempts=1)
-    return key
+    deadletters.park([isolation.failure(generation, roots[0], None, [], error)], attempts=1)
+    return roots[0]

@@ -37,7 +37,7 @@ class Generation:
 
 
 # What is given up is projected no more, served no more, and soon gone.
-GIVEN_UP = (GenerationState.BROKEN, GenerationState.CANCELLED)
+GIVEN_UP = (GenerationState.BROKEN, GenerationState.CANCELLED, GenerationState.OVER)
 # What was switched away from stays current, and can be gone back to.
 PREVIOUS = (GenerationState.RETIRED, GenerationState.WITHDRAWN)
 
@@ -70,8 +70,8 @@ def are_newer(*, unbuilt: bool = True) -> bool:
 
 def are_due() -> bool:
     """Whether a generation is to be built, or to be dropped."""
-    is_unbuilt = Q(state=GenerationState.BUILDING, format__lte=FORMAT)
-    return models.Generation.objects.filter(is_unbuilt | _is_droppable()).exists()
+    due = Q(state=GenerationState.BUILDING, format__lte=FORMAT) | _is_over() | _is_droppable()
+    return models.Generation.objects.filter(due).exists()
 
 
 def deploy() -> list[str]:
@@ -157,7 +157,9 @@ def pointers() -> dict[str, int]:
 
     The live one by its name; by its fingerprint also the newest that was switched away from, for code of before.
     """
-    served = models.Generation.objects.filter(state__in=(GenerationState.LIVE, GenerationState.RETIRED))
+    # Who still holds the number of one that is not pointed to any more is served what is current for a while yet.
+    kept = Q(state=GenerationState.RETIRED, retired_at__gt=_ago(conf().retired_seconds))
+    served = models.Generation.objects.filter(Q(state=GenerationState.LIVE) | kept)
     rows = sorted(served, key=lambda row: (row.state == GenerationState.LIVE, row.number))
     live = {row.read_model: row.number for row in rows if row.state == GenerationState.LIVE}
     return live | {pointer(row.read_model, row.fingerprint): row.number for row in rows}
@@ -175,6 +177,8 @@ def drop_retired(
 
     `on_batch` is called with the read model's name again and again; what it raises ends it, and the next one goes on.
     """
+    # First nothing is projected into it any more, or what is dropped would partly come back.
+    give_up(models.Generation.objects.filter(_is_over(after_seconds)), GenerationState.OVER)
     for row in models.Generation.objects.filter(_is_droppable(after_seconds)):
         store.drop(row.read_model, row.number, partial(on_batch, row.read_model))
         models.BuildRange.objects.filter(generation_id=row.id).delete()
@@ -184,14 +188,20 @@ def drop_retired(
         row.delete()
 
 
+def _is_over(after_seconds: int | None = None) -> Q:
+    """Switched away from for longer than one may go back, and than a reader holds its number after that."""
+    longest = conf().retired_seconds + 10 * conf().pointer_seconds
+    return Q(state__in=PREVIOUS, retired_at__lte=_ago(longest, after_seconds))
+
+
 def _is_droppable(after_seconds: int | None = None) -> Q:
-    """Given up for longer than a reader holds a number, or switched away from for longer than one may go back."""
+    """Given up for longer than a reader holds its number, and than an attempt may take that still projects into it."""
+    longest = max(10 * conf().pointer_seconds, conf().attempt_seconds)
+    return Q(state__in=GIVEN_UP, retired_at__lte=_ago(longest, after_seconds))
 
-    def since(seconds: float) -> CombinedExpression:
-        return Now() - timedelta(seconds=seconds if after_seconds is None else after_seconds)
 
-    given_up = Q(state__in=GIVEN_UP, retired_at__lte=since(10 * conf().pointer_seconds))
-    return given_up | Q(state__in=PREVIOUS, retired_at__lte=since(conf().retired_seconds))
+def _ago(seconds: float, instead: int | None = None) -> CombinedExpression:
+    return Now() - timedelta(seconds=seconds if instead is None else instead)
 
 
 def register(plan: Plan, print: str) -> None:

@@ -47,7 +47,7 @@ class Change(models.Model):
 
 
 class GenerationState(models.TextChoices):
-    """Where a generation stands. Changes are projected into all but those that are given up: broken or cancelled."""
+    """Where a generation stands. Changes are projected into all but what is given up: broken, cancelled, over."""
 
     BUILDING = "building"
     LIVE = "live"
@@ -55,6 +55,7 @@ class GenerationState(models.TextChoices):
     WITHDRAWN = "withdrawn"  # rolled back from, kept current, served to nobody
     BROKEN = "broken"  # a column that its SQL reads is gone, a table was truncated, or an equal one took its place
     CANCELLED = "cancelled"  # its rebuild was
+    OVER = "over"  # switched away from for so long that nobody goes back to it
 
 
 class Generation(models.Model):

@@ -76,7 +76,7 @@ def _selected(root: type[Model], where: Mapping[str, str]) -> tuple[str, tuple[A
             rows = root._default_manager.filter(**given).values_list(Cast("pk", TextField())).distinct()
         sql, parameters = rows.query.sql_with_params()
     except RuntimeWarning as error:
-        reason = f"{error}; accepted: with its time zone, for example 2026-11-01T00:00Z"
+        reason = f"{str(error).rstrip('.')}; accepted: with its time zone, for example 2026-11-01T00:00Z"
         raise WrongSelection(f"{root.__name__} can't be selected like this: {reason}") from error
     except EmptyResultSet as error:
         raise WrongSelection(f"no {root.__name__} can be like this") from error

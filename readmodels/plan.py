@@ -38,8 +38,6 @@ class Plan:
     # rows of (pk, key text, ...) for the documents of given keys / given root keys / the next range of root keys
     build_sql: str
     range_sql: str
-    # the key of the next root row after a given one, whether or not it can be built
-    next_sql: str
     # root keys -> document keys, or (row id, partition) of a collection, whether or not `where` holds
     placed_sql: str
     # one outbox record (jsonb) -> partition; None for documents

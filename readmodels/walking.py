@@ -96,11 +96,10 @@ def _along_the_tables(store: Store, generation: Generation, position: Position, 
 def _past_the_next(store: Store, generation: Generation, position: Position) -> Stretch:
     with snapshot.reading() as (cursor, now):
         shown = read(cursor, generation, now, [])
-        cursor.execute(generation.plan.next_sql, [position.after, position.after])
-        row = cursor.fetchone()
-        places = _places(cursor, generation, [row[0]]) if row else []
+        roots = building.roots_between(cursor, generation.plan, position.after, None, 1)
+        places = _places(cursor, generation, roots)
         kept_back = parked(cursor, generation, places)
-    following = Position(after=row[0]) if row else Position(is_in_store=True)
+    following = Position(after=roots[0]) if roots else Position(is_in_store=True)
     unbuilt = [place for place in places if place not in kept_back]
     return Stretch(suspects(store, generation, shown), following, parked=kept_back, unbuilt=unbuilt)
 

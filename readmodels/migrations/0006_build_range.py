@@ -1,4 +1,4 @@
-"""The key ranges of a generation that is being filled, for several processes at once."""
+"""The key ranges of a generation that is being filled, for several processes at once; one more state of a generation."""
 
 import django.db.models.functions.datetime
 from django.db import migrations, models
@@ -24,4 +24,19 @@ class Migration(migrations.Migration):
         migrations.RenameField("build", "after", "handed_out"),
         migrations.AddField("build", "is_handed_out", models.BooleanField(db_default=False)),
         migrations.AddField("build", "paused_seconds", models.FloatField(db_default=0.0)),
+        migrations.AlterField(
+            model_name="generation",
+            name="state",
+            field=models.TextField(
+                choices=[
+                    ("building", "Building"),
+                    ("live", "Live"),
+                    ("retired", "Retired"),
+                    ("withdrawn", "Withdrawn"),
+                    ("broken", "Broken"),
+                    ("cancelled", "Cancelled"),
+                    ("over", "Over"),
+                ]
+            ),
+        ),
     ]

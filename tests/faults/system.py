@@ -75,6 +75,10 @@ class System:
         self._start("relay", site.relay_command(), environ)
         assert child.wait_until(lambda: "relay_started" in self.log("relay"), START_SECONDS), self.log("relay")
 
+    def start_rebuild(self, read_model: str, **environ: str) -> None:
+        """`readmodels rebuild` is at work, or will be; it ends by itself."""
+        self._start("rebuild", [*site.MANAGE, "readmodels", "rebuild", read_model], environ)
+
     def start_writer(self, user_ids: Sequence[int], seed: int, **environ: str) -> None:
         """A writer is at work in a process of its own."""
         words = [str(seed), "0.01", *(str(user_id) for user_id in user_ids)]

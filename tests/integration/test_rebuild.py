@@ -104,6 +104,17 @@ def test_emptied_redis_is_filled_by_one_sweep(store):
     assert not rebuild.is_due(store)
 
 
+def test_emptied_redis_is_filled_range_by_range(store, configured):
+    """Of more rows than one range has; as text their keys have another order."""
+    configured(BATCH_ROWS=2)
+    for _ in range(12):
+        add_user()
+    testing.drain(store)
+    empty_redis(store)
+    testing.drain(store)
+    testing.assert_law(store)
+
+
 def test_lost_bucket_leaves_the_others_readable(store):
     users = [add_user() for _ in range(5)]
     testing.drain(store)

@@ -1,6 +1,7 @@
 """A new generation beside the live one: gone on with where it stopped, switched to, gone back from, given up."""
 
 import json
+from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -10,7 +11,7 @@ from django.db.models import F
 from orders.models import Order
 from orders.readmodels.customer_orders import CustomerOrders
 from orders.readmodels.order_detail import OrderDetail
-from readmodels import builds, declare, generations, keys, models, outbox, rebuild, switching, testing
+from readmodels import building, builds, declare, generations, keys, models, outbox, rebuild, switching, testing
 from readmodels.declare import Document
 from readmodels.errors import CannotSwitch, CursorOver, RebuildCancelled
 from readmodels.query import Reader
@@ -142,6 +143,23 @@ def current(number: int) -> list[generations.Generation]:
     return [generations.Generation(row.id, row.number, row.state, row.fingerprint, generations.from_data(row.plan))]
 
 
+def test_ctrl_c_cancels_and_the_next_rebuild_begins_anew(store, monkeypatch):
+    add_user()
+    testing.drain(store)
+    before = live("UserProfile")
+
+    def interrupt(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(building, "root_builds", interrupt)
+        answer = {"read_model": "UserProfile", "generation": before + 1, "state": "cancelled"}
+        assert run("rebuild", "UserProfile") == (1, answer)
+    assert live("UserProfile") == before
+    testing.assert_law(store)
+    assert run("rebuild", "UserProfile")[1]["state"] == "live"
+
+
 def test_switch_waits_for_changes_of_before_the_registration(store):
     add_user()
     testing.drain(store)
@@ -271,6 +289,22 @@ def test_code_of_before_is_served_its_own_generation(store, declaring):
     testing.drain(store)
     assert body(store, new, user.pk) == {"called": "Countess"}
     assert body(store, old, user.pk) == {"name": "Countess"}
+
+
+def test_code_of_before_is_served_the_live_one_before_its_own_is_given_up(store, declaring):
+    user = add_user(name="Ada")
+    old = declaring(body={"name": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    declaring(body={"called": F("name")})
+    generations.deploy()
+    testing.drain(store)
+    assert body(store, old, user.pk) == {"name": "Ada"}
+    kept = models.Generation.objects.filter(read_model="Throwaway", state="retired")
+    kept.update(retired_at=F("retired_at") - timedelta(hours=1))
+    testing.drain(store)
+    assert body(store, old, user.pk) == {"called": "Ada"}
+    assert kept.exists()
 
 
 def test_code_of_before_deployed_again_is_gone_back_to(store, declaring):
