@@ -18,7 +18,8 @@ from readmodels.snapshot import Snapshot, require_same
 # How many projectors can work side by side in a lane; a power of two, since a shard is the key's hash masked.
 SHARDS = 8
 COLUMNS = (
-    "id, xid, source, key, columns, COALESCE(writers, ARRAY[xid]), read_models, is_fan_out, attempts, before, after, at"
+    "id, xid, source, key, columns, COALESCE(writers, ARRAY[xid]), read_models, is_fan_out, attempts,"
+    " before, after, at, trace"
 )
 
 
@@ -49,6 +50,7 @@ class Change:
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     at: datetime
+    trace: str | None = None
 
     def values(self, column: str) -> set[str]:
         """A routing column's values before and after, as text; NULL is none."""
@@ -114,8 +116,8 @@ def truncations(cursor: CursorWrapper) -> list[Change]:
 
 
 def _change(row: tuple[Any, ...]) -> Change:
-    before, after = (text and json.loads(text) for text in row[-3:-1])  # Django hands jsonb over as text
-    return Change(*(*row[:-3], before, after, row[-1]))
+    before, after = (text and json.loads(text) for text in row[-4:-2])  # Django hands jsonb over as text
+    return Change(*(*row[:-4], before, after, *row[-2:]))
 
 
 def pending(cursor: CursorWrapper, without: Sequence[Change], limit: int) -> list[Pending] | None:
@@ -208,7 +210,7 @@ ACKNOWLEDGE = f"""
     WITH gone AS (DELETE FROM readmodels_change c {SEEN} RETURNING c.*),
          kept AS (INSERT INTO readmodels_acknowledged
                   SELECT {acknowledged.SLOT}, source, key, columns, before, after, xid, at, shard, writers, read_models,
-                         %s, pg_current_xact_id()::text::bigint
+                         %s, pg_current_xact_id()::text::bigint, trace
                   FROM gone WHERE key IS NOT NULL),
          moved AS (INSERT INTO readmodels_change
                    (source, key, columns, before, after, xid, at, trace, shard, writers, read_models, is_fan_out)
