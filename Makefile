@@ -33,10 +33,11 @@ test: $(DEV_PINS) ## run all tests; ARGS="-k name" chooses
 soak: $(DEV_PINS) ## put the system under every fault for long; tests run a short form of it
 	@SOAK=1 $(VENV) -m pytest tests/faults $(ARGS)
 
-lint: $(DEV_PINS) ## check style and types
+lint: $(DEV_PINS) ## check style, types and the fingerprints of read models
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy .
+	@$(VENV) manage.py readmodels fingerprints --check
 
 clean: ## remove the virtual environment, and the data, of this folder
 	rm -rf .venv .data .pytest_cache .mypy_cache .ruff_cache .hypothesis staticfiles

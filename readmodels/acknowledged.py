@@ -31,8 +31,9 @@ def replay(cursor: CursorWrapper, epoch: int, snapshot: str, most_rows: int) -> 
     if rows > most_rows:
         return None
     cursor.execute(
-        "INSERT INTO readmodels_change (source, key, columns, before, after, xid, at, shard, writers, read_models)"
-        " SELECT source, key, columns, before, after, pg_current_xact_id()::text::bigint, at, shard,"
+        "INSERT INTO readmodels_change"
+        " (source, key, columns, before, after, xid, at, trace, shard, writers, read_models)"
+        " SELECT source, key, columns, before, after, pg_current_xact_id()::text::bigint, at, trace, shard,"
         " writers || pg_current_xact_id()::text::bigint, read_models"
         f" FROM readmodels_acknowledged WHERE {NOT_SHOWN} ORDER BY acknowledged_xid",
         shown,

@@ -16,6 +16,7 @@ from pgtrigger.compiler import UpsertTriggerSql
 
 from readmodels.outbox import SHARDS
 from readmodels.plan import Plan
+from readmodels.trace import TRACE_SQL
 
 log = structlog.get_logger()
 
@@ -170,7 +171,7 @@ def _body(event: str, table: str, capture: Capture, outbox: str) -> str:
     return f"""
         INSERT INTO {outbox} (source, key, columns, before, after, xid, at, trace, shard)
         SELECT '{table}', r.key, r.columns, r.before, r.after, pg_current_xact_id()::text::bigint, clock_timestamp(),
-               nullif(current_setting('readmodels.trace', true), ''), COALESCE(hashtext(r.key), 0) & {SHARDS - 1}
+               (SELECT {TRACE_SQL}), COALESCE(hashtext(r.key), 0) & {SHARDS - 1}
         FROM ({_rows(event, capture)}) r;
         IF FOUND THEN
             PERFORM set_config('{CAPTURED}', 'on', true);

@@ -38,8 +38,8 @@ CHILDREN_SQL = f"""
          coalesced AS (SELECT old.key, array_agg(DISTINCT w) AS writers, array_agg(DISTINCT m) AS read_models,
                               min(old.at) AS at
                        FROM old, unnest(old.writers) w, unnest(old.read_models) m GROUP BY old.key)
-    INSERT INTO readmodels_change (source, key, xid, at, shard, writers, read_models)
-    SELECT %s, t.key, pg_current_xact_id()::text::bigint, least(%s, o.at),
+    INSERT INTO readmodels_change (source, key, xid, at, trace, shard, writers, read_models)
+    SELECT %s, t.key, pg_current_xact_id()::text::bigint, least(%s, o.at), %s,
            {outbox.SHARDS} + (hashtext(t.key) & {outbox.SHARDS - 1}),
            ARRAY(SELECT DISTINCT unnest(%s::bigint[] || o.writers) ORDER BY 1),
            ARRAY(SELECT DISTINCT unnest(%s::text[] || o.read_models) ORDER BY 1)
@@ -109,6 +109,7 @@ def _too_wide(
 def _insert_children(cursor: CursorWrapper, parents: Sequence[Change]) -> int:
     writers = sorted({writer for parent in parents for writer in parent.writers})
     at = min(parent.at for parent in parents)
+    trace = max(parents, key=lambda parent: parent.at).trace  # as `why` tells it: of the last change
     names: dict[str, set[str]] = defaultdict(set)
     ways: dict[str, list[tuple[str, list[str]]]] = defaultdict(list)
     for generation in generations.current(cursor):
@@ -118,7 +119,7 @@ def _insert_children(cursor: CursorWrapper, parents: Sequence[Change]) -> int:
     count = 0
     for table, found in ways.items():
         for keys in _touched(found):
-            cursor.execute(CHILDREN_SQL, [keys, table, table, at, writers, sorted(names[table])])
+            cursor.execute(CHILDREN_SQL, [keys, table, table, at, trace, writers, sorted(names[table])])
             count += cursor.rowcount
     return count
 

@@ -19,7 +19,7 @@ from readmodels.snapshot import Snapshot, require_same
 SHARDS = 8
 COLUMNS = (
     "id, xid, source, key, columns, COALESCE(writers, ARRAY[xid]), read_models, is_fan_out, attempts, generation_id,"
-    " before, after, at"
+    " before, after, at, trace"
 )
 
 
@@ -58,6 +58,7 @@ class Change:
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     at: datetime
+    trace: str | None = None
 
     def is_for(self, generation_id: int) -> bool:
         """Whether it is to be projected into this generation."""
@@ -127,8 +128,8 @@ def truncations(cursor: CursorWrapper) -> list[Change]:
 
 
 def _change(row: tuple[Any, ...]) -> Change:
-    before, after = (text and json.loads(text) for text in row[-3:-1])  # Django hands jsonb over as text
-    return Change(*(*row[:-3], before, after, row[-1]))
+    before, after = (text and json.loads(text) for text in row[-4:-2])  # Django hands jsonb over as text
+    return Change(*(*row[:-4], before, after, *row[-2:]))
 
 
 def pending(cursor: CursorWrapper, without: Sequence[Change], limit: int) -> list[Pending] | None:
@@ -225,7 +226,7 @@ ACKNOWLEDGE = f"""
          kept AS (INSERT INTO readmodels_acknowledged
                   SELECT {acknowledged.SLOT}, source, key, columns, before, after, xid, at,
                          CASE WHEN shard < 0 THEN shard + {SHARDS} ELSE shard END, writers, read_models,
-                         %s, pg_current_xact_id()::text::bigint
+                         %s, pg_current_xact_id()::text::bigint, trace
                   FROM gone WHERE key IS NOT NULL),
          for_newer AS ({newer_code.LEAVE}),
          moved AS (INSERT INTO readmodels_change

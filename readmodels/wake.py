@@ -12,7 +12,7 @@ import structlog
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from readmodels import connection
+from readmodels import connection, trace
 from readmodels.conf import conf
 from readmodels.declare import declared
 from readmodels.errors import BrokerUnavailable
@@ -67,12 +67,16 @@ def clear_flag() -> None:
 
 
 def on_connection(wake: Callable[[], None]) -> Callable[..., None]:
-    """A receiver of `connection_created` that has each write to a captured table wake the worker once it commits."""
+    """A receiver of `connection_created`: each write to a captured table carries the request's trace, and wakes the
+    worker once it commits.
+    """
 
     def install(sender: object, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
         def run(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-            result = execute(sql, params, many, context)
-            if is_captured(_text(sql)) and not any(entry[1] is wake for entry in connection.run_on_commit):
+            if not is_captured(_text(sql)):
+                return execute(sql, params, many, context)
+            result = execute(trace.marked(sql), params, many, context)
+            if not any(entry[1] is wake for entry in connection.run_on_commit):
                 transaction.on_commit(wake, using=connection.alias)
             return result
 
@@ -99,4 +103,7 @@ def is_captured(sql: str) -> bool:
 def _captured_write() -> re.Pattern[str]:
     tables = {use.model._meta.db_table for read_model in declared().values() for use in uses(read_model)}
     names = "|".join(sorted(re.escape(table) for table in tables)) or "(?!)"
-    return re.compile(rf'\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE)\s+"?(?:{names})\b', re.IGNORECASE)
+    # Other tools put comments of their own before a statement.
+    start = r"(?:\s|/\*(?:[^*]|\*(?!/))*\*/)*"
+    write = r"(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE)"
+    return re.compile(rf'{start}{write}\s+"?(?:{names})\b', re.IGNORECASE)

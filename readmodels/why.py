@@ -325,7 +325,7 @@ def _changes(cursor: CursorWrapper, condition: str, values: list[Any]) -> tuple[
     pending = cursor.fetchone()
     # A day's changes are read through: nobody asks often enough to pay for an index with each acknowledgement.
     cursor.execute(
-        f"SELECT {TOUCH}, NULL, acknowledged_epoch, acknowledged_xid FROM readmodels_acknowledged WHERE {condition}"
+        f"SELECT {TOUCH}, trace, acknowledged_epoch, acknowledged_xid FROM readmodels_acknowledged WHERE {condition}"
         " ORDER BY at DESC, acknowledged_xid DESC LIMIT 1",
         values,
     )

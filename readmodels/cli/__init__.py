@@ -6,6 +6,7 @@ from readmodels.cli.base import Action
 from readmodels.cli.cancel import Cancel
 from readmodels.cli.dead_letters import DeadLetters
 from readmodels.cli.deploy import Deploy
+from readmodels.cli.fingerprints import Fingerprints
 from readmodels.cli.list import List
 from readmodels.cli.rebuild import Rebuild
 from readmodels.cli.relay import Relay
@@ -20,6 +21,7 @@ from readmodels.cli.why import Why
 IN_ORDER: tuple[Action, ...] = (
     List(),
     Status(),
+    Fingerprints(),
     Deploy(),
     Rebuild(),
     Switch(),

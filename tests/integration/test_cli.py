@@ -73,8 +73,8 @@ def test_help_lists_every_action(capsys):
 
 
 WRONG = {
-    "": "required: list | status | deploy",
-    "nix": "'nix' (choose from 'list', 'status', 'deploy'",
+    "": "required: list | status | fingerprints | deploy",
+    "nix": "'nix' (choose from 'list', 'status', 'fingerprints', 'deploy'",
     "status --nix": "--help tells what is accepted",
     "verify Nix": "accepted: AccessGrant, CustomerOrders, OrderDetail",
     "verify --sample 0": "accepted: a whole number from 1",
