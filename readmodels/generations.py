@@ -204,14 +204,19 @@ def _ago(seconds: float, instead: int | None = None) -> CombinedExpression:
     return Now() - timedelta(seconds=seconds if instead is None else instead)
 
 
+NEXT_NUMBER = """
+    INSERT INTO readmodels_numbering AS n VALUES (%s, 1)
+    ON CONFLICT (read_model) DO UPDATE SET number = n.number + 1 RETURNING number"""
+
+
 def register(plan: Plan, print: str) -> None:
     """A generation of the plan is to be built; from here on changes are projected into it."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE readmodels_generation IN SHARE ROW EXCLUSIVE MODE")
-        numbers = models.Generation.objects.filter(read_model=plan.name).values_list("number", flat=True)
+        cursor.execute(NEXT_NUMBER, [plan.name])
         made = models.Generation.objects.create(
             read_model=plan.name,
-            number=max(numbers, default=0) + 1,
+            number=cursor.fetchone()[0],
             fingerprint=print,
             plan=plan.as_data(),
             format=plan.format,

@@ -82,6 +82,17 @@ class Generation(models.Model):
         ]
 
 
+class Numbering(models.Model):
+    """The highest number that a generation of the read model ever had: none is given twice, or a cursor of a generation
+    that was dropped would be taken for one of its successor."""
+
+    read_model = models.TextField(primary_key=True)
+    number = models.IntegerField()
+
+    class Meta:
+        db_table = "readmodels_numbering"
+
+
 class Build(models.Model):
     """How far the filling of a generation is, so that whoever takes it up goes on there."""
 

@@ -7,7 +7,7 @@ from readmodels import buckets, generations, models, query, rebuild, sweeping
 from readmodels.store import Store
 
 # What a reset leaves alone: who may do what, and the engine's own standing.
-KEPT = {models.Bucket, models.Clock, models.Generation, models.Build, models.Heartbeat}
+KEPT = {models.Bucket, models.Clock, models.Generation, models.Numbering, models.Build, models.Heartbeat}
 
 
 def reset(store: Store) -> None:
