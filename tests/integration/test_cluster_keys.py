@@ -115,7 +115,7 @@ def test_rebuild_and_drop_fit_a_cluster(cluster, cluster_client):
     assert generations.deploy() == ["OrderDetail"]
     testing.drain(cluster)
     generations.drop_retired(cluster, after_seconds=0)
-    assert number("OrderDetail") == before + 1
+    assert number("OrderDetail") > before
     assert not list(cluster_client.scan_iter(match=keys.pattern("OrderDetail", before)))
 
 
