@@ -1,7 +1,7 @@
 """One attempt of a projector, step by step: in the right order, and in each wrong one that DESIGN names.
 
-A scenario drives an attempt through `begin`, `read`, `write` and `acknowledge`, with other transactions in between; a
-wrong attempt overrides the one step that it gets wrong.
+A scenario, or the test kit's adversary, drives an attempt through its steps, with others in between; a wrong attempt
+overrides the one step that it gets wrong.
 """
 
 from contextlib import contextmanager
@@ -14,28 +14,12 @@ from psycopg.types.string import TextLoader
 from readmodels import buckets, building, consistency, generations, keys, outbox, projector, snapshot
 from readmodels.projector import Batch
 from readmodels.store import Store
+from readmodels.testing.attempt import EVERY_SHARD, Attempt
 from readmodels.values import DocumentWrite
 
-ALL = range(outbox.SHARDS)
 
-
-class RightAttempt:
-    """Snapshot, write, acknowledge, as the projector does."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    def begin(self) -> None:
-        """What happens before the snapshot."""
-
-    def read(self) -> None:
-        self.batch = projector.read(self.store, ALL)
-
-    def write(self) -> None:
-        projector.write(self.store, self.batch)
-
-    def acknowledge(self) -> None:
-        projector.acknowledge(self.batch)
+class RightAttempt(Attempt):
+    """As the projector does it, with what a wrong one would do in the writers."""
 
     def fan_out(self, writer: psycopg.Connection) -> None:
         """Called in a writer's transaction, after its change."""
@@ -43,16 +27,12 @@ class RightAttempt:
     def coalesce(self, writer: psycopg.Connection) -> None:
         """Called in a writer's transaction, after its change."""
 
-    def run(self) -> None:
-        for step in (self.begin, self.read, self.write, self.acknowledge):
-            step()
-
 
 class ReadsBeforeChoosing(RightAttempt):
     """Builds first, and then takes the changes that it finds as those it has built."""
 
     def acknowledge(self) -> None:
-        projector.acknowledge(projector.read(self.store, ALL))
+        projector.acknowledge(projector.read(self.store, self.shards))
 
 
 class DrawsVersionAfterRead(RightAttempt):
@@ -184,7 +164,7 @@ def read_on(own: psycopg.Connection, store: Store) -> Batch:
     cursor = own.cursor()
     started_ms = store.now_ms()
     now = snapshot._read_clock(cursor)
-    changes = outbox.visible(cursor, ALL, 500)
+    changes = outbox.visible(cursor, EVERY_SHARD, 500)
     known = buckets.read(cursor)
     writes = [write for each in generations.current(cursor) for write in building.writes_for(cursor, each, changes)]
     attempt = consistency.attempt(started_ms, now, known.markers)
