@@ -1,30 +1,14 @@
-"""The adversary: what may happen between writers and projectors, drawn by chance, a step at a time."""
+"""The adversary: schedules drawn by chance, one after another, each ended by the law."""
 
 import random
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
 
-from django.conf import settings
-from django.test import override_settings
-
-from readmodels import outbox, projector
-from readmodels.conf import conf
 from readmodels.declare import ReadModel
-from readmodels.outbox import Lane
 from readmodels.store import Store
-from readmodels.testing.attempt import EVERY_SHARD, Attempt
+from readmodels.testing.attempt import Attempt
 from readmodels.testing.law import assert_law, drain
-from readmodels.testing.writers import COMMITS, Hand, Write, hands, stepped
-from readmodels.values import VERSION_LENGTH
-
-MOST_WRITERS, MOST_DELIVERIES = 3, 3
-# How often a writer or a delivery dies after any one of its steps, and how often a delivery comes twice, or late.
-DIES, TWICE, LATE = 0.07, 0.25, 0.25
-WAITS = "waits"
-
-# The steps of a writer or of a delivery, each said once it is done.
-Steps = Generator[str, None, None]
+from readmodels.testing.schedule import MOST_WRITERS, Schedule
+from readmodels.testing.writers import Write, hands
 
 
 def attack(
@@ -59,123 +43,3 @@ def attack(
             committed += schedule.committed
     assert_law(store)
     assert committed, f"No write was ever committed. Schedule {schedules} of seed {seed}:\n{schedule}"
-
-
-@dataclass
-class Schedule:
-    """A few writers, and a few deliveries of what they change, one step at a time in an order drawn by chance.
-
-    Writers commit late, or die and are rolled back. Deliveries take some shards and not others, come twice, die between
-    any two steps or amid their writes, or go on when everything is projected, with what they read before.
-    """
-
-    store: Store
-    chance: random.Random
-    attempt: type[Attempt]
-    watch: Callable[[], None]
-    done: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        return "\n".join(f"  {number}. {step}" for number, step in enumerate(self.done, start=1))
-
-    @property
-    def committed(self) -> int:
-        """How many writes were."""
-        return sum(step.endswith(COMMITS) for step in self.done)
-
-    def run(self, writes: Sequence[Write], found: Sequence[Hand], refused: tuple[type[Exception], ...]) -> None:
-        """All has happened, and everything is projected."""
-        turns: dict[str, Steps] = {}
-        for number, hand in enumerate(found[: self.chance.randint(1, len(found))], start=1):
-            write = self.chance.choice(writes)
-            own = random.Random(self.chance.random())  # what a write draws is of no account to the order of steps
-            turns[f"writer {number} ({_name(write)})"] = stepped(write, own, hand, refused)
-        for number in range(1, self.chance.randint(1, MOST_DELIVERIES) + 1):
-            turns[f"delivery {number}"] = self._delivery()
-        with _fan_out_from(self.chance.choice((1, conf().fan_out_documents))):
-            late = self._take_turns(turns)
-            _project(self.store)
-            if late:
-                self.done.append("all is projected")
-                self._take_turns(late)
-                _project(self.store)
-
-    def _take_turns(self, turns: dict[str, Steps]) -> dict[str, Steps]:
-        """Each has done its steps or died; returns those that wait."""
-        waiting: dict[str, Steps] = {}
-        try:
-            while turns:
-                name = self.chance.choice(list(turns))
-                said = next(turns[name], None)
-                if said is None:
-                    del turns[name]
-                    continue
-                self.done.append(f"{name} {said}")
-                if said == WAITS:
-                    waiting[name] = turns.pop(name)
-                elif self.chance.random() < DIES:
-                    turns.pop(name).close()
-                    self.done.append(f"{name} is gone")
-        finally:
-            for left in turns.values():  # after an error: no transaction stays open
-                left.close()
-        return waiting
-
-    def _delivery(self) -> Steps:
-        one = self.attempt(self.store, self._shards())
-        one.begin()
-        yield "begins"
-        one.read()
-        yield f"reads {len(one.batch.changes)} changes"
-        if self.chance.random() < LATE:
-            yield WAITS
-        if self.chance.random() < DIES:
-            one.batch = replace(one.batch, writes=one.batch.writes[: len(one.batch.writes) // 2])
-            self._write(one)
-            yield "dies amid its writes"
-            return
-        for _ in range(2 if self.chance.random() < TWICE else 1):
-            self._write(one)
-            yield f"writes {len(one.batch.writes)} documents"
-            one.acknowledge()
-            yield "acknowledges"
-            one.expand()
-            yield "fans out"
-
-    def _shards(self) -> Sequence[int]:
-        """All, or some: changes are then delivered in another order than that of their commits."""
-        some = self.chance.sample(EVERY_SHARD, self.chance.randint(1, len(EVERY_SHARD)))
-        return self.chance.choice((EVERY_SHARD, sorted(some)))
-
-    def _write(self, one: Attempt) -> None:
-        before = _versions(self.store, one)
-        one.write()
-        for write, old, new in zip(one.batch.writes, before, _versions(self.store, one), strict=True):
-            assert old <= new, f"{write} goes back from version {old} to {new or 'nothing'}"
-        self.watch()
-
-
-def _project(store: Store) -> None:
-    """Everything is projected, in a quarter of the time that a drain takes."""
-    for lane in Lane:
-        projector.settle(store, lane)
-    if outbox.backlog_rows():  # a table was truncated, or something failed
-        drain(store)
-
-
-def _versions(store: Store, one: Attempt) -> list[str]:
-    """The version of what is stored where the attempt writes, '' for nothing."""
-    return [stamped[0][:VERSION_LENGTH] if stamped else "" for stamped in store.stamped(one.batch.writes)]
-
-
-@contextmanager
-def _fan_out_from(documents: int) -> Iterator[None]:
-    """A change that reaches more documents than this goes on in the bulk lane."""
-    with override_settings(READMODELS={**settings.READMODELS, "fan_out_documents": documents}):
-        conf.cache_clear()
-        yield
-    conf.cache_clear()
-
-
-def _name(write: Write) -> str:
-    return getattr(write, "__name__", repr(write))

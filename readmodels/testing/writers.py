@@ -7,7 +7,7 @@ Only one of all threads is at work at any moment, so the same chance gives the s
 import random
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -45,12 +45,8 @@ class Hand:
 @contextmanager
 def hands(count: int) -> Iterator[list[Hand]]:
     """So many hands, until the block ends."""
-    found = [Hand() for _ in range(count)]
-    try:
-        yield found
-    finally:
-        for hand in found:
-            hand.close()
+    with ExitStack() as held:
+        yield [held.enter_context(closing(Hand())) for _ in range(count)]
 
 
 def stepped(
