@@ -209,10 +209,6 @@ class Renaming:
         self.seen = names
 
 
-def order(chance: random.Random) -> None:
-    add_order(chance.choice(User.objects.order_by("pk")), status=chance.choice(list(Status)))
-
-
 def move_order(chance: random.Random) -> Iterator[None]:
     """In two statements, with a pause between."""
     moved = Order.objects.filter(pk=chance.choice(Order.objects.order_by("pk")).pk)
@@ -221,8 +217,9 @@ def move_order(chance: random.Random) -> Iterator[None]:
     moved.update(status=chance.choice(list(Status)), total_cents=chance.randrange(1000))
 
 
-def delete_order(chance: random.Random) -> None:
+def replace_order(chance: random.Random) -> None:
     chance.choice(Order.objects.order_by("pk")).delete()
+    add_order(chance.choice(User.objects.order_by("pk")), status=chance.choice(list(Status)))
 
 
 @pytest.fixture
@@ -235,7 +232,7 @@ def renaming(store: Store) -> Renaming:
 
 
 def test_right_order_passes_1000_schedules(store: Store, renaming: Renaming) -> None:
-    writes = [renaming.rename, order, move_order, delete_order]
-    # One law each time, of the read model that all of these writes reach; in the end that of all.
-    of, nothing_there = [OrdersByStatus], (IndexError,)
-    testing.attack(store, writes, schedules=1000, seed=20261122, of=of, refused=nothing_there, watch=renaming.look)
+    writes = [renaming.rename, move_order, replace_order]
+    # One law each time, that of a read model which all of these writes reach; in the end that of all.
+    of = [OrdersByStatus]
+    testing.attack(store, writes, schedules=1000, seed=20261122, of=of, watch=renaming.look)
