@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from django.conf import settings
 from django.test import override_settings
 
-from readmodels import outbox
+from readmodels import drift, outbox
 from readmodels.conf import conf
 from readmodels.store import Store
 from readmodels.testing.attempt import EVERY_SHARD, Attempt
@@ -124,7 +124,8 @@ class Schedule:
         before = _versions(self.store, one)
         one.write()
         for write, old, new in zip(one.batch.writes, before, _versions(self.store, one), strict=True):
-            assert old <= new, f"{write} goes back from version {old} to {new or 'nothing'}"
+            place = f"{write.read_model} {drift.name(write)}"
+            assert old <= new, f"{place} goes back from version {old} to {new or 'nothing'}"
         self.watch()
 
     def _project(self) -> None:
