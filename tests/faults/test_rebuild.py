@@ -54,9 +54,7 @@ def test_nobody_notices_rebuild_switch_rollback_and_drop(system: System):
         drop_what_is_retired()
     print(f"memory, more than at the start: {[held // 2**20 for held in growths]} MiB; rollback: {rollbacks} s")
     print(f"{pages.answers} pages read, the slowest in {pages.slowest_seconds:.3f} s; {watcher.answers} by the watcher")
-    print(
-        f"{writers.done} writes by others; {small.done} timed until they were read, p99 {p99(small.lags_since()):.2f} s"
-    )
+    print(f"{writers.done} writes by others; {small.done} timed till read, p99 {p99(small.lags_since()):.2f} s")
     assert [each.total for each in found] == [0, 0], found
     assert pages.wrong + watcher.wrong == []
     assert watcher.refusals == 0
