@@ -67,7 +67,7 @@ def _cut(generation: Generation, build: models.Build) -> models.BuildRange | Non
     with connection.cursor() as cursor:
         upto = building.root_after(cursor, generation.plan, build.handed_out, conf().batch_rows)
     models.Build.objects.filter(generation_id=generation.id).update(
-        handed_out=upto or build.handed_out, is_handed_out=upto is None
+        handed_out=build.handed_out if upto is None else upto, is_handed_out=upto is None
     )
     return models.BuildRange.objects.create(generation_id=generation.id, after=build.handed_out, upto=upto)
 
