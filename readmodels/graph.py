@@ -152,6 +152,8 @@ def _expression(expression: Any, model: type[Model], path: Path) -> Iterator[Use
         raise WrongDeclaration(
             f"{type(expression).__name__} in a body can't be followed to its columns: use Many, ManySum or ManyCount"
         )
+    elif "SELECT" in _words(expression):
+        raise WrongDeclaration(f"{expression!r} reads what can't be followed: use Many, ManySum or ManyCount")
     elif _is_volatile(expression):
         raise WrongDeclaration(f"{expression!r} gives another value each time: store what it gives in a column")
     elif isinstance(expression, Sum | Count):
@@ -187,11 +189,15 @@ def _operand(value: Any, model: type[Model], path: Path) -> Iterator[Use]:
 
 
 def _is_volatile(expression: Any) -> bool:
-    """Whether the SQL function gives another value each time, by its name or its template, set by class or by call."""
+    """Whether the SQL function gives another value each time."""
+    return isinstance(expression, Now | Random) or not VOLATILE.isdisjoint(_words(expression))
+
+
+def _words(expression: Any) -> set[str]:
+    """The words of an SQL function's name and template, set by class or by call, in capitals."""
     extra = getattr(expression, "extra", {})
     texts = [getattr(expression, "function", ""), getattr(expression, "template", ""), *extra.values()]
-    words = {word for text in texts if isinstance(text, str) for word in re.findall(r"\w+", text.upper())}
-    return isinstance(expression, Now | Random) or not VOLATILE.isdisjoint(words)
+    return {word for text in texts if isinstance(text, str) for word in re.findall(r"\w+", text.upper())}
 
 
 def _name(name: str, model: type[Model], path: Path) -> Iterator[Use]:

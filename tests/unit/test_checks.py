@@ -104,6 +104,11 @@ def test_what_changes_by_itself_is_refused(value):
     assert "gives another value each time: store what it gives in a column" in refusal(document(body={"value": value}))
 
 
+def test_query_hidden_in_a_template_is_refused():
+    hidden = Func(F("customer_id"), template="(SELECT name FROM users_user WHERE id = %(expressions)s)")
+    assert "reads what can't be followed" in refusal(document(body={"value": hidden}))
+
+
 def test_condition_on_the_time_is_refused():
     assert "gives another value each time" in refusal(document(where=Q(placed_at__lt=Now())))
 
