@@ -39,7 +39,7 @@ P99_SECONDS = 2.0
 def test_nobody_notices_rebuild_switch_rollback_and_drop(system: System):
     writing = system.add_customers(20)
     customers = add_customers_with_orders(system)
-    start_workers(system)
+    system.start_worker("live", queues="live")
     before = numbers()
     # As many writes as the workers keep up with by themselves, each of which reaches up to 30 orders.
     writers = Writers(writing, seed=1, count=2, pause_seconds=0.05)
@@ -78,7 +78,7 @@ def test_rebuild_that_was_killed_half_way_is_gone_on_with(system: System):
         pass
     add_user()  # so that what is built from here on has a higher version
     system.start_rebuild("UserProfile")
-    assert child.wait_until(lambda: numbers()["UserProfile"] == number, BUILD_SECONDS), system.log("rebuild")
+    assert child.wait_until(lambda: system.store.pointers()["UserProfile"] == number, BUILD_SECONDS)
     of_before = sum(version <= killed.version for version in versions(system.store))
     print(f"{done} of {USERS} rows were done before the kill, {of_before} documents are of then")
     assert done <= of_before < USERS
@@ -144,14 +144,10 @@ def add_users(system: System) -> None:
     assert system.is_settled_within(BUILD_SECONDS)
 
 
-def start_workers(system: System) -> None:
-    """As `manage.py up` has them, but for the bulk lane, which has nothing to do here."""
-    system.start_worker("live", queues="live")
-    system.start_worker("repair", 1, queues="repair")
-
-
 def rebuild_beside(system: System, name: str) -> int:
     """A new generation is live, as after a deployment; returns by how much the memory of `rebuild` grew meanwhile."""
+    if "repair" in system.processes:
+        system.kill("repair")  # what is filled first, `rebuild` has filled, so it has loaded its code by then
     live = models.Generation.objects.get(read_model=name, state="live")
     declared = live.fingerprint
     # What is served was made of another declaration, so that it is kept to go back to.
@@ -171,17 +167,17 @@ def rebuild_beside(system: System, name: str) -> int:
 def growth_until_it_ends(system: System) -> int:
     """By how many bytes the rebuild's memory is at the most above what it is now."""
     process = psutil.Process(system.processes["rebuild"].pid)
-    at_start = most = process.memory_info().rss
+    held = [process.memory_info().rss]
 
-    def is_over() -> bool:
-        nonlocal most
-        with suppress(psutil.Error):
-            most = max(most, process.memory_info().rss)
-        return system.processes["rebuild"].poll() is not None
+    def sample() -> None:
+        with suppress(psutil.Error):  # it has ended
+            held.append(process.memory_info().rss)
 
-    assert child.wait_until(is_over, BUILD_SECONDS), system.log("rebuild")
+    with Crew([sample], pause_seconds=0.05):
+        system.start_worker("repair", 1, queues="repair")  # takes part
+        assert child.wait_until(lambda: system.processes["rebuild"].poll() is not None, BUILD_SECONDS)
     system.kill("rebuild")
-    return most - at_start
+    return max(held) - held[0]
 
 
 def verify(system: System, name: str) -> drift.Drift:
