@@ -18,7 +18,7 @@ from readmodels.compiler import compile_plan
 from readmodels.conf import conf
 from readmodels.declare import declared
 from readmodels.fingerprint import fingerprint
-from readmodels.models import GenerationState
+from readmodels.models import GIVEN_UP, PREVIOUS, GenerationState
 from readmodels.plan import FORMAT, Plan, from_data
 from readmodels.store import Store
 
@@ -35,11 +35,6 @@ class Generation:
     fingerprint: str
     plan: Plan
 
-
-# What is given up is projected no more, served no more, and soon gone.
-GIVEN_UP = (GenerationState.BROKEN, GenerationState.CANCELLED, GenerationState.OVER)
-# What was switched away from stays current, and can be gone back to.
-PREVIOUS = (GenerationState.RETIRED, GenerationState.WITHDRAWN)
 
 _plans: dict[int, Plan] = {}  # a generation's plan never changes
 

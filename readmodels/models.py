@@ -58,6 +58,12 @@ class GenerationState(models.TextChoices):
     OVER = "over"  # switched away from for so long that nobody goes back to it
 
 
+# What is given up is projected no more, served no more, and soon gone.
+GIVEN_UP = (GenerationState.BROKEN, GenerationState.CANCELLED, GenerationState.OVER)
+# What was switched away from stays current, and can be gone back to.
+PREVIOUS = (GenerationState.RETIRED, GenerationState.WITHDRAWN)
+
+
 class Generation(models.Model):
     """One full copy of a read model, with the compiled declaration that any version of the code builds it from."""
 

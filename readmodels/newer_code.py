@@ -8,9 +8,10 @@ So neither code starves the other's generations. What is wide is left as a whole
 
 from django.db import connection
 
+from readmodels.models import GIVEN_UP
 from readmodels.plan import FORMAT
 
-GIVEN_UP = "('broken', 'cancelled')"
+IS_CURRENT = f"g.state NOT IN ({', '.join(repr(str(state)) for state in GIVEN_UP)})"
 
 # Whether the code at hand may take a row of the outbox.
 IS_OURS = f"""(generation_id IS NULL OR EXISTS (
@@ -24,7 +25,7 @@ LEAVE = f"""
     SELECT source, key, columns, before, after, pg_current_xact_id()::text::bigint, at, trace, (shard & 7) - 8,
            COALESCE(writers, ARRAY[xid]), g.id
     FROM gone, readmodels_generation g
-    WHERE g.format > {FORMAT} AND g.state NOT IN {GIVEN_UP}
+    WHERE g.format > {FORMAT} AND {IS_CURRENT}
       AND key IS NOT NULL AND read_models IS NULL AND generation_id IS NULL"""
 
 # (writers, [read model], oldest time) of what is left, as the snapshot shows it.
@@ -39,6 +40,6 @@ def forget() -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             "DELETE FROM readmodels_change c WHERE shard < 0 AND generation_id IS NOT NULL AND NOT EXISTS"
-            f" (SELECT FROM readmodels_generation g WHERE g.id = c.generation_id AND g.state NOT IN {GIVEN_UP})"
+            f" (SELECT FROM readmodels_generation g WHERE g.id = c.generation_id AND {IS_CURRENT})"
         )
         return int(cursor.rowcount)

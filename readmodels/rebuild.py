@@ -18,8 +18,8 @@ from django.db import connection, transaction
 from readmodels import buckets, builds, drift, filling, generations, heartbeat, keys, outbox, snapshot, switching
 from readmodels.conf import conf
 from readmodels.errors import RebuildCancelled, StoreLost
-from readmodels.generations import PREVIOUS, Generation
-from readmodels.models import GenerationState
+from readmodels.generations import Generation
+from readmodels.models import PREVIOUS, GenerationState
 from readmodels.outbox import Change
 from readmodels.snapshot import Snapshot
 from readmodels.store import Store

@@ -9,8 +9,8 @@ from django.db.models import Q, QuerySet
 
 from readmodels import generations, models
 from readmodels.errors import CannotSwitch
-from readmodels.generations import GIVEN_UP, PREVIOUS, Generation
-from readmodels.models import GenerationState
+from readmodels.generations import Generation
+from readmodels.models import GIVEN_UP, PREVIOUS, GenerationState
 from readmodels.plan import FORMAT, from_data
 from readmodels.store import Store
 

@@ -17,6 +17,7 @@ from readmodels import (
     models,
     outbox,
     plan,
+    projector,
     rebuild,
     snapshot,
     status,
@@ -25,7 +26,7 @@ from readmodels import (
     testing,
 )
 from readmodels.errors import NotYet
-from readmodels.models import GenerationState
+from readmodels.models import GIVEN_UP, GenerationState
 from readmodels.query import Reader
 from tests.rows import add_order, add_user
 from users.models import User
@@ -149,6 +150,14 @@ def test_nothing_is_left_for_what_was_given_up(store, deployed, newer):
         generations.make_live(row)  # as code of before does that is deployed again
         assert switching.cancel(row.read_model) == 1
     testing.drain(store)
+    assert outbox.backlog_rows() == 0
+
+
+@pytest.mark.parametrize("state", GIVEN_UP)
+def test_nothing_is_left_for_what_is_given_up(store, deployed, state):
+    generations.give_up(models.Generation.objects.filter(format=NEWER), state)
+    rename(deployed, "B")
+    projector.settle(store)
     assert outbox.backlog_rows() == 0
 
 
