@@ -141,7 +141,9 @@ def reader(folder):
     stamp = subprocess.run(
         "cksum < requirements.txt", shell=True, cwd=folder, capture_output=True, text=True, check=True
     )
-    (virtual / f"pins-{stamp.stdout.split()[0]}").touch()
+    pins = virtual / f"pins-{stamp.stdout.split()[0]}"
+    if not pins.exists():  # else it is that of the environment itself, whose tools would be installed again
+        pins.touch()
     found = Reader(folder)
     yield found
     found.stop()
