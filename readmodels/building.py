@@ -121,20 +121,6 @@ def _is_child(change: Change, plan: Plan) -> bool:
     )
 
 
-def range_writes(
-    cursor: CursorWrapper, generation: Generation, after: str | None, limit: int
-) -> tuple[list[Write], str | None]:
-    """The next `limit` documents or rows in order of the root's key, and the last root key (None: no more)."""
-    plan = generation.plan
-    cursor.execute(plan.range_sql, [after, after, limit])
-    found = cursor.fetchall()
-    if plan.kind == "document":
-        writes: list[Write] = [_document(generation, key, body) for _, key, body in found]
-    else:
-        writes = [_row(generation, row) for _, *row in found if row[1] is not None]
-    return writes, found[-1][0] if len(found) == limit else None
-
-
 def roots_between(cursor: CursorWrapper, plan: Plan, after: str | None, upto: str | None, limit: int) -> list[str]:
     """The first root keys after one (None: from the first) up to another (None: to the last), in order."""
     return _roots_in_order(cursor, plan, [(">", after), ("<=", upto)], "LIMIT %s", [limit])

@@ -45,7 +45,6 @@ def _document(document: type[Document]) -> Plan:
     return Plan(
         kind="document",
         build_sql=f'SELECT {columns} FROM ({inner}) q WHERE q."rm_key" = ANY({_array(document.root, key)})',
-        range_sql=_range(f'q."rm_pk"::text, {columns}', inner, document.root),
         placed_sql=_select(document.root, f"{_quote(key)}::text"),
         record_sql=None,
         key_column=key,
@@ -83,7 +82,6 @@ def _collection(collection: type[Collection]) -> Plan:
         kind="collection",
         build_sql=f"SELECT {columns} FROM ({inner}) q"
         f' WHERE q."rm_part" IS NOT NULL AND q."rm_pk" = ANY({_array(root, pk)})',
-        range_sql=_range(f'q."rm_pk"::text, {columns}', inner, root),
         placed_sql=f"{located.format(placed)} AND p.rm_pk = ANY({_array(root, pk)})",
         record_sql=located.format((record + _quote(root._meta.db_table)).join(placed.rsplit(from_table, 1))),
         key_column=None,
@@ -228,13 +226,6 @@ def _select(root: type[Model], columns: str) -> str:
     pk = _pk(root)
     table = _quote(root._meta.db_table)
     return f"SELECT {columns} FROM {table} WHERE {_quote(pk)} = ANY({_array(root, pk)})"
-
-
-def _range(columns: str, inner: str, root: type[Model]) -> str:
-    """The next rows in order of the root's key after a given one (NULL: from the first)."""
-    after = f"%s::text::{_type(root, _pk(root))}"
-    condition = f'({after} IS NULL OR q."rm_pk" > {after})'
-    return f'SELECT {columns} FROM ({inner}) q WHERE {condition} ORDER BY q."rm_pk" LIMIT %s'
 
 
 def _array(model: type[Model], column: str) -> str:

@@ -15,6 +15,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 
 from readmodels import models, outbox
+from readmodels.errors import Died
 
 log = structlog.get_logger()
 
@@ -154,6 +155,18 @@ def parked(cursor: CursorWrapper, limit: int) -> list[Parked] | None:
     cursor.execute("SELECT read_model, key, writers FROM readmodels_dead_letter ORDER BY id LIMIT %s", [limit + 1])
     rows = cursor.fetchall()
     return None if len(rows) > limit else [Parked(*row) for row in rows]
+
+
+def deadly(cursor: CursorWrapper, read_model: str) -> set[str]:
+    """The root keys of what is parked since projectors died at it, in whichever generation.
+
+    Only its next change and a retry, each counted before the work, may build it: whoever else did would die as well.
+    """
+    cursor.execute(
+        "SELECT key FROM readmodels_dead_letter WHERE read_model = %s AND starts_with(error, %s)",
+        [read_model, f"{Died.__name__}:"],
+    )
+    return {key for [key] in cursor.fetchall()}
 
 
 def resolve(made: Sequence[tuple[str, int, str]]) -> None:

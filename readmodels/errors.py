@@ -93,6 +93,12 @@ class CursorOver(ReadModelError):
     is_transient = False
 
 
+class Died(ReadModelError):
+    """The projector died at this document, each time it was tried."""
+
+    is_transient = False
+
+
 class WrongKey(ReadModelError):
     """The text can't be a key of this read model; says what can."""
 

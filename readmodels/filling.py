@@ -1,13 +1,14 @@
 """Fills a generation from PostgreSQL in key ranges, each a short snapshot of its own, beside the projector."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from django.db import Error, connection
 
 from readmodels import buckets, building, consistency, deadletters, isolation, keys, ranges, snapshot
 from readmodels.conf import conf
+from readmodels.errors import Died
 from readmodels.generations import Generation
 from readmodels.ranges import Range
 from readmodels.store import Store
@@ -82,7 +83,9 @@ def _fill_range(
     with snapshot.reading() as (cursor, now):
         markers = buckets.read(cursor).markers
         roots = building.roots_between(cursor, generation.plan, *between, rows)
-        writes = building.root_builds(cursor, generation, roots)
+        deadly = deadletters.deadly(cursor, generation.plan.name).intersection(roots)
+        writes = building.root_builds(cursor, generation, [root for root in roots if root not in deadly])
+    _park(generation, sorted(deadly), Died("not built: it is parked elsewhere, since projectors died at it"))
     attempt = consistency.attempt(started_ms, now, markers)
     store.apply(attempt, [write for write in writes if bucket_of(write) in into])
     return len(roots), roots[-1] if len(roots) == rows else None
@@ -94,5 +97,10 @@ def _park_next(generation: Generation, after: str | None, error: Exception) -> s
         roots = building.roots_between(cursor, generation.plan, after, None, 1)
     if not roots:
         return None
-    deadletters.park([isolation.failure(generation, roots[0], None, [], error)], attempts=1)
+    _park(generation, roots, error)
     return roots[0]
+
+
+def _park(generation: Generation, roots: Sequence[str], error: Exception) -> None:
+    """Each of these root rows is parked in this generation."""
+    deadletters.park([isolation.failure(generation, root, None, [], error) for root in roots], attempts=1)

@@ -137,7 +137,14 @@ def make_live(row: models.Generation, before: GenerationState = GenerationState.
 
 
 def give_up(rows: "QuerySet[models.Generation]", state: GenerationState) -> int:
-    """These generations are live no more, and in time dropped; returns how many."""
+    """These generations are live no more, and in time dropped; returns how many.
+
+    Where nothing is projected into them any more, their dead letters are gone: nothing would ever do away with those,
+    and whoever reads the read model would be told that something of it is parked.
+    """
+    if state in GIVEN_UP:
+        for row in rows:
+            _forget_parked(row)
     return rows.update(state=state, retired_at=Now())
 
 
@@ -178,9 +185,12 @@ def drop_retired(
         store.drop(row.read_model, row.number, partial(on_batch, row.read_model))
         models.BuildRange.objects.filter(generation_id=row.id).delete()
         models.Build.objects.filter(generation_id=row.id).delete()
-        # Who reads the read model would be told for ever that something of it is parked.
-        models.DeadLetter.objects.filter(read_model=row.read_model, generation=row.number).delete()
+        _forget_parked(row)  # by an attempt that was under way
         row.delete()
+
+
+def _forget_parked(row: models.Generation) -> None:
+    models.DeadLetter.objects.filter(read_model=row.read_model, generation=row.number).delete()
 
 
 def _is_over(after_seconds: int | None = None) -> Q:

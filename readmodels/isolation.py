@@ -18,7 +18,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from readmodels import building, deadletters, outbox
 from readmodels.conf import conf
 from readmodels.deadletters import Failure
-from readmodels.errors import ReadModelError
+from readmodels.errors import Died, ReadModelError
 from readmodels.generations import Generation
 from readmodels.outbox import Change
 from readmodels.snapshot import Snapshot
@@ -30,10 +30,6 @@ AFTER_ONE_DEATH = 22  # changes in a part of a batch that its projector died of 
 # SQLSTATEs that say something of the server and nothing of the statement: connections, rollbacks, shutdowns, resources.
 SERVER_STATES = ("08", "40", "53", "55", "57P", "58")
 OUT_OF_MEMORY = "53200"
-
-
-class Died(Exception):
-    """The projector died at this change, each time it was tried."""
 
 
 class Suspect(Exception):

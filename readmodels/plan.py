@@ -35,9 +35,8 @@ class Plan:
     kind: str  # document | collection
     root_table: str
     root_pk: str
-    # rows of (pk, key text, ...) for the documents of given keys / given root keys / the next range of root keys
+    # rows of (key text, ...) for the documents of given keys, or for the rows of given root keys
     build_sql: str
-    range_sql: str
     # root keys -> document keys, or (row id, partition) of a collection, whether or not `where` holds
     placed_sql: str
     # one outbox record (jsonb) -> partition; None for documents

@@ -27,7 +27,7 @@ from enum import StrEnum
 from django.db import DatabaseError, transaction
 from django.db.backends.utils import CursorWrapper
 
-from readmodels import buckets, building, generations, isolation, snapshot
+from readmodels import buckets, building, deadletters, generations, isolation, snapshot
 from readmodels.buckets import Buckets
 from readmodels.building import Write
 from readmodels.generations import Generation
@@ -156,13 +156,18 @@ def parked(cursor: CursorWrapper, generation: Generation, places: Iterable[Place
         [plan.key_column or "", plan.name, generation.number],
     )
     letters = cursor.fetchall()
-    if not letters:
-        return []
-    names = {key for key, _ in letters}
+    names = _names(cursor, plan, {key for key, _ in letters})
     if plan.kind == "document" and plan.key_column != plan.root_pk:
-        cursor.execute(plan.placed_sql, [sorted(names)])
-        names = {key for [key] in cursor.fetchall()} | {before for _, before in letters if before is not None}
+        names |= {before for _, before in letters if before is not None}
     return [place for place in places if _lookup(plan, place) in names]
+
+
+def _names(cursor: CursorWrapper, plan: Plan, roots: set[str]) -> set[str]:
+    """What places of these root keys are built from."""
+    if not roots or plan.kind == "collection" or plan.key_column == plan.root_pk:
+        return roots
+    cursor.execute(plan.placed_sql, [sorted(roots)])
+    return {key for [key] in cursor.fetchall()}
 
 
 def _is_certain(before: Suspects, seal: Seal, now: Snapshot, *, is_applied: bool) -> bool:
@@ -190,11 +195,13 @@ def _is_applied(cursor: CursorWrapper, plan: Plan, shown_in: str) -> bool:
 def _builds(
     cursor: CursorWrapper, generation: Generation, places: Collection[Place]
 ) -> tuple[dict[Place, Place | None], set[Place]]:
-    """(what a fresh build gives in each place, the places of which the build fails)."""
-    wanted = {_lookup(generation.plan, place) for place in places}
-    written, failed = _built(cursor, generation, [key for key in wanted if _may_exist(generation.plan, key)])
+    """(what a fresh build gives in each place, the places of which the build fails or would kill)."""
+    plan = generation.plan
+    deadly = _names(cursor, plan, deadletters.deadly(cursor, plan.name))
+    wanted = {_lookup(plan, place) for place in places} - deadly
+    written, failed = _built(cursor, generation, [key for key in wanted if _may_exist(plan, key)])
     built = {place_of(write): write for write in written}
-    unbuilt = {place for place in places if _lookup(generation.plan, place) in failed}
+    unbuilt = {place for place in places if _lookup(plan, place) in deadly.union(failed)}
     return {place: built.get(place) for place in places}, unbuilt
 
 

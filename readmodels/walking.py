@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from django.db import DatabaseError, connection
 from django.db.backends.utils import CursorWrapper
 
-from readmodels import buckets, building, isolation, snapshot
+from readmodels import buckets, building, deadletters, isolation, snapshot
 from readmodels.generations import Generation
 from readmodels.store import Store
 from readmodels.stored import Place, Stored, place_of
@@ -81,7 +81,10 @@ def _along_the_tables(store: Store, generation: Generation, position: Position, 
         with snapshot.reading() as (cursor, now):
             require_current(cursor, generation)
             known = buckets.read(cursor)
-            writes, last = building.range_writes(cursor, generation, position.after, rows)
+            roots = building.roots_between(cursor, generation.plan, position.after, None, rows)
+            deadly = deadletters.deadly(cursor, generation.plan.name).intersection(roots)
+            writes = building.root_builds(cursor, generation, [root for root in roots if root not in deadly])
+            kept_back, unbuilt = _not_built(cursor, generation, sorted(deadly))
     except DatabaseError as error:
         if isolation.is_transient(error):
             raise
@@ -89,19 +92,25 @@ def _along_the_tables(store: Store, generation: Generation, position: Position, 
             return _along_the_tables(store, generation, position, max(1, rows // 8))
         return _past_the_next(store, generation, position)
     shown = Shown(now, known, {place_of(write): write for write in writes})
-    following = Position(is_in_store=True) if last is None else Position(after=last)
-    return Stretch(suspects(store, generation, shown), following, compared=len(writes))
+    following = Position(after=roots[-1]) if len(roots) == rows else Position(is_in_store=True)
+    found = suspects(store, generation, shown)
+    return Stretch(found, following, compared=len(writes), parked=kept_back, unbuilt=unbuilt)
 
 
 def _past_the_next(store: Store, generation: Generation, position: Position) -> Stretch:
     with snapshot.reading() as (cursor, now):
         shown = read(cursor, generation, now, [])
         roots = building.roots_between(cursor, generation.plan, position.after, None, 1)
-        places = _places(cursor, generation, roots)
-        kept_back = parked(cursor, generation, places)
+        kept_back, unbuilt = _not_built(cursor, generation, roots)
     following = Position(after=roots[0]) if roots else Position(is_in_store=True)
-    unbuilt = [place for place in places if place not in kept_back]
     return Stretch(suspects(store, generation, shown), following, parked=kept_back, unbuilt=unbuilt)
+
+
+def _not_built(cursor: CursorWrapper, generation: Generation, roots: Sequence[str]) -> tuple[list[Place], list[Place]]:
+    """The places of these roots, which can't be built: (those that are parked, the others)."""
+    places = _places(cursor, generation, roots) if roots else []
+    kept_back = parked(cursor, generation, places)
+    return kept_back, [place for place in places if place not in kept_back]
 
 
 def _along_partitions(store: Store, generation: Generation, position: Position, rows: int) -> Stretch:

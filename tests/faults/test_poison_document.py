@@ -7,7 +7,7 @@ from django.db import connection
 from orders.models import Order
 from orders.readmodels.order_detail import OrderDetail
 from project import child
-from readmodels import deadletters, faults, isolation
+from readmodels import deadletters, faults, isolation, switching
 from readmodels.query import Reader
 from tests.faults.small_writes import SmallWrites
 from tests.faults.system import HEAL_SECONDS, KILLED, LAG_SECONDS, System, scaled
@@ -62,6 +62,10 @@ def test_document_that_kills_its_worker_each_time_is_parked_and_no_other(system:
         assert system.log("worker").count(KILLED) > isolation.PARK_AFTER
         assert {key for _, key in parked()} == {str(deadly)}
         assert all("Died" in letter.error for letter in deadletters.listed())
+        # Whoever else would have to build it lets it be.
+        deaths, number = system.log("worker").count(KILLED), switching.begin("OrderDetail")
+        assert child.wait_until(lambda: switching.state("OrderDetail", number) == "live", DEADLY_SECONDS)
+        assert system.log("worker").count(KILLED) == deaths
         system.restart()
         Order.objects.filter(pk=deadly).update(total_cents=3)
         assert child.wait_until(lambda: not parked(), HEAL_SECONDS)

@@ -10,7 +10,24 @@ from django.db import connection
 from orders.models import Order
 from orders.readmodels.customer_orders import CustomerOrders
 from orders.readmodels.order_detail import OrderDetail
-from readmodels import consistency, deadletters, isolation, models, outbox, projector, rebuild, sweeping, testing
+from readmodels import (
+    building,
+    consistency,
+    deadletters,
+    drift,
+    generations,
+    isolation,
+    models,
+    outbox,
+    projector,
+    rebuild,
+    scrub,
+    snapshot,
+    sweeping,
+    switching,
+    testing,
+)
+from readmodels.deadletters import Failure
 from readmodels.errors import NotYet
 from readmodels.outbox import Lane
 from readmodels.query import Reader
@@ -187,6 +204,50 @@ def is_killed(work):
         work()
         os._exit(0)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+class Killed(BaseException):
+    """No handler of errors sees it, as none sees SIGKILL."""
+
+
+@pytest.fixture
+def deadly(impatient, monkeypatch):
+    """An order among others that is parked since projectors died at it, and kills whoever else builds it."""
+    orders = [add_order(add_user()) for _ in range(5)]
+    testing.drain(impatient)
+    order, build = orders[2], building.builds
+
+    def kills(cursor, generation, keys):
+        if generation.plan.name == "OrderDetail" and str(order.pk) in keys:
+            raise Killed
+        return build(cursor, generation, keys)
+
+    live = models.Generation.objects.get(read_model="OrderDetail", state="live")
+    failure = Failure("OrderDetail", live.number, "orders_order", str(order.pk), None, [], "Died: each time", "")
+    deadletters.park([failure], isolation.PARK_AFTER)
+    monkeypatch.setattr(building, "builds", kills)
+    return order
+
+
+def test_deadly_document_kills_no_audit(impatient, deadly):
+    with snapshot.reading() as (cursor, _):
+        [live] = [each for each in generations.current(cursor) if each.plan.name == "OrderDetail"]
+    found = drift.audit(impatient, live)
+    assert (found.compared, found.total, found.parked) == (4, 0, [str(deadly.pk)])
+
+
+def test_deadly_document_kills_no_scrub(impatient, deadly):
+    for _ in range(40):
+        scrub.step(impatient)
+    assert all(each.verified_as_of for each in scrub.verified_as_of())
+
+
+def test_deadly_document_kills_no_rebuild_and_stays_parked(impatient, deadly):
+    number = switching.begin("OrderDetail")
+    rebuild.repair(impatient)
+    assert switching.state("OrderDetail", number) == "live"
+    letters = deadletters.listed("OrderDetail")
+    assert [(letter.generation, letter.key) for letter in letters] == [(number, str(deadly.pk))]
 
 
 def test_parked_write_stays_unanswered_behind_a_long_backlog(impatient, configured):
