@@ -1,8 +1,10 @@
 """The broker emptied, stopped or hung while customers write: each write is answered, and within a second."""
 
+import logging
 import random
 
 import pytest
+from kombu import Connection, Consumer, Message, Producer, Queue
 
 from project import child
 from readmodels import connection, tasks
@@ -10,6 +12,7 @@ from tests.faults.proxy import proxied
 from tests.faults.system import HEAL_SECONDS, System, scaled
 from tests.faults.watcher import Watcher
 from tests.faults.writers import Outcome, Writers
+from worker import config
 
 # What a write may take with whatever the broker does.
 WRITE_SECONDS = 1.0
@@ -73,6 +76,22 @@ def test_wakes_tripled_and_shuffled_change_nothing(system: System):
                 for _ in range(3):
                     chance.choice((tasks.drain, tasks.drain, tasks.sweep)).delay()
         system.assert_converged(watcher)
+
+
+def test_acknowledgement_that_is_lost_costs_no_place_of_the_prefetch(servers):
+    queue = Queue("places")
+    with proxied(servers.broker) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}/0"
+        with Connection(url, transport_options=config.broker_transport_options) as taking, taking.channel() as channel:
+            taken: list[Message] = []
+            with Consumer(channel, [queue], callbacks=[lambda body, message: taken.append(message)]) as consumer:
+                consumer.qos(prefetch_count=1)
+                Producer(channel, routing_key="places").publish({}, declare=[queue])
+                taking.drain_events(timeout=HEAL_SECONDS)
+                assert not channel.qos.can_consume()
+                with proxy.stalled():
+                    taken[0].ack_log_error(logging.getLogger(__name__), taking.connection_errors)
+                assert channel.qos.can_consume()
 
 
 def assert_all_answered(outcomes: list[Outcome]) -> None:
