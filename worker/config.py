@@ -14,9 +14,9 @@ broker_transport_options: dict[str, Any] = {
     "socket_timeout": conf().broker_timeout_seconds,
     "socket_connect_timeout": conf().broker_timeout_seconds,
     "max_retries": 0,
-    # What was taken is in no list of the broker's until it is acknowledged: messages carry nothing. With such a list, each
-    # acknowledgement that a hung broker lost cost the worker a place of its prefetch, until it took no message any
-    # more and said nothing; and each task costs two round trips more.
+    # What was taken is in no list of the broker's until it is acknowledged: messages carry nothing. With such a list,
+    # each acknowledgement that a hung broker lost cost the worker a place of its prefetch, until it took no message
+    # any more and said nothing; and each task costs two round trips more.
     "ack_emulation": False,
 }
 task_publish_retry = False
