@@ -51,13 +51,21 @@ def require_free_port(host: str, port: int) -> None:
 
 def is_answering(base_url: str) -> bool:
     """Whether an HTTP server there gives an answer, whichever."""
+    return _status(base_url, "/api/") is not None
+
+
+def is_ready(base_url: str) -> bool:
+    """Whether commands and queries are served there."""
+    return _status(base_url, "/health/ready") == http.HTTPStatus.OK
+
+
+def _status(base_url: str, path: str) -> int | None:
     with closing(http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=ANSWER_SECONDS)) as connection:
         try:
-            connection.request("GET", "/api/")
-            connection.getresponse()
+            connection.request("GET", path)
+            return connection.getresponse().status
         except (OSError, http.client.HTTPException):
-            return False
-    return True
+            return None
 
 
 def require_answers(environ: Mapping[str, str]) -> set[str]:

@@ -15,12 +15,13 @@ from project import child
 from project.child import CannotStart
 from project.embedded import Servers
 from project.env import SERVER_VARIABLES
-from project.preflight import is_answering, locked, require_answers, require_free_port
+from project.preflight import is_answering, is_ready, locked, require_answers, require_free_port
 from project.site import Site, api_command, beat_command, relay_command, worker_command
 
 MIGRATE_SECONDS = 300
 DEMO_DATA_SECONDS = 900
 API_SECONDS = 60
+READY_SECONDS = 30
 
 Say = Callable[[str], None]
 
@@ -80,15 +81,19 @@ def _start(site: Site, host: str, port: int, processes: int, say: Say) -> None:
             site.start("relay", relay_command())
         site.start("api", api_command(host, port, processes))
         _wait_for_api(site)
+        # A Redis that was started anew is looked at before it is read; what it lost may take long, and need not be
+        # waited for: queries answer 503 until then.
+        child.wait_until(lambda: _is_so(is_ready, site), READY_SECONDS)
 
 
 def _wait_for_api(site: Site) -> None:
-    def is_up() -> bool:
-        site.check()
-        return is_answering(site.base_url)
-
-    if not child.wait_until(is_up, API_SECONDS):
+    if not child.wait_until(lambda: _is_so(is_answering, site), API_SECONDS):
         raise CannotStart(f"The API does not answer on {site.base_url} after {API_SECONDS} s; see {site.logs}/api.log")
+
+
+def _is_so(is_true: Callable[[str], bool], site: Site) -> bool:
+    site.check()
+    return is_true(site.base_url)
 
 
 def _interrupt_on_signals(stack: ExitStack) -> None:

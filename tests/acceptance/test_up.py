@@ -131,7 +131,9 @@ def test_kill_9_leaves_nothing_and_the_next_start_works(up):
     site = up().wait_for_answer()
     site.end(signal.SIGKILL)
     assert wait_until(lambda: not site.left_over(), 20), site.left_over()
-    assert up().wait_for_answer().end()[0] == 0
+    again = up().wait_for_answer()
+    assert again.status("/health/ready") == 200, "it said that it is ready before it served queries"
+    assert again.end()[0] == 0
 
 
 def test_a_part_that_ends_is_named_and_stops_the_rest(up):
