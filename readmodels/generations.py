@@ -72,7 +72,7 @@ def are_due() -> bool:
 def deploy() -> list[str]:
     """Every declaration has a generation of its fingerprint, the triggers capture for all; returns the new ones' names.
 
-    Triggers go first, in a transaction of their own: once a generation is registered, no change to it may be missed.
+    Triggers go first, one table after the other: once a generation is registered, no change to it may be missed.
     The new generations are built by the next repair. One that was switched away from is gone back to, since its code is
     deployed again; one that was rolled back from by hand is left alone.
     """
