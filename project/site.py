@@ -106,7 +106,7 @@ def api_command(host: str, port: int, processes: int) -> list[str]:
     return [sys.executable, "-m", "granian", "--interface=wsgi", *options, "project.wsgi:application"]
 
 
-def worker_command(processes: int, queues: str = "live,bulk,repair") -> list[str]:
+def worker_command(processes: int, queues: str = "live,bulk,repair,chores") -> list[str]:
     """A Celery worker of these queues. It need not know others, and asking for them costs the start a second."""
     options = [
         f"--queues={queues}",

@@ -76,6 +76,8 @@ def _start(site: Site, host: str, port: int, processes: int, say: Say) -> None:
             site.start("bulk-worker", worker_command(1, "bulk"))
             # Of its own: a rebuild takes minutes, and a token of what a large fan-out left would wait as long.
             site.start("repair-worker", worker_command(processes, "repair"))
+            # An import of orders takes hours: what heals must not wait for it either.
+            site.start("chores-worker", worker_command(1, "chores"))
             site.start("beat", beat_command(site.folder))
         else:
             site.start("relay", relay_command())

@@ -1,8 +1,9 @@
 """The relay: one process that does what workers and beat do, without Celery and without a broker.
 
-Four threads, each with a database connection of its own: one projects live changes as soon as the outbox shows them,
-and sweeps each second; what a sweep asks for, bulk lane and repair, two others do; the last one scrubs. So neither a
-storm nor a rebuild holds up live changes. What fails because a server is away is logged and tried again.
+Five threads, each with a database connection of its own: one projects live changes as soon as the outbox shows them,
+and sweeps each second; what a sweep asks for, bulk lane and repair, two others do; one scrubs, the last does the apps'
+chores. So neither a storm nor a rebuild holds up live changes. What fails because a server is away is logged and tried
+again.
 
 Relays and workers may run side by side: leases keep them apart, and the version guard makes work done twice harmless.
 """
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from django.db import Error, connections, reset_queries
 
-from readmodels import outbox, projector, scrub, sweeping
+from readmodels import chores, outbox, projector, scrub, sweeping
 from readmodels.errors import ReadModelError
 from readmodels.outbox import Lane
 from readmodels.store import Store
@@ -23,6 +24,7 @@ log = structlog.get_logger()
 
 SWEEP_SECONDS = 1.0
 SCRUB_SECONDS = 1.0
+CHORES_SECONDS = 1.0
 # From a failure to the next try: a server that is away is asked about as often as by the sweeps of a worker.
 PAUSE_SECONDS = 1.0
 # What has not ended by then is cut short. A batch takes 50 ms, but a server that stalls holds one for much longer.
@@ -46,7 +48,10 @@ class GivingWay(Store):
 
 
 class Relay:
-    """Projects, sweeps, repairs and scrubs from `start` to `end`. An empty outbox is looked at each `poll_seconds`."""
+    """Projects, sweeps, repairs, scrubs and does chores from `start` to `end`.
+
+    An empty outbox is looked at each `poll_seconds`.
+    """
 
     def __init__(self, poll_seconds: float = 0.02, clock: Callable[[], float] = time.monotonic) -> None:
         self._poll_seconds = poll_seconds
@@ -56,6 +61,7 @@ class Relay:
         self._is_bulk_due = threading.Event()
         self._is_repair_due = threading.Event()
         turns = {"live": self._live, "bulk": self._bulk, "repair": self._repair, "scrub": self._scrub}
+        turns["chores"] = self._chores
         # Daemons, so that one that hangs on a stalled server can't keep the process from ending.
         self._threads = [
             threading.Thread(target=self._run, args=(turn,), name=f"relay-{name}", daemon=True)
@@ -128,6 +134,11 @@ class Relay:
         """The next stretch is compared with a fresh build; a pause follows."""
         scrub.step(GivingWay(self._is_over))
         self._is_over.wait(SCRUB_SECONDS)
+
+    def _chores(self) -> None:
+        """What apps want done now and then is done, as far as it is due; a pause follows."""
+        chores.do_due(Store(), may_go_on=lambda: not self._is_over.is_set())
+        self._is_over.wait(CHORES_SECONDS)
 
     def _is_asked(self, due: threading.Event) -> bool:
         """Whether there is something to do; returns when there is, or when the relay ends."""

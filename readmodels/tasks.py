@@ -6,7 +6,7 @@ import structlog
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 
-from readmodels import projector, scrub, sweeping
+from readmodels import chores, projector, scrub, sweeping
 from readmodels.outbox import Lane
 from readmodels.store import Store
 from readmodels.wake import Wake, clear_flag
@@ -46,6 +46,12 @@ def repair() -> bool:
 def scrub_step() -> None:
     """Compare the next stretch with a fresh build."""
     scrub.step(Store())
+
+
+@shared_task(name="readmodels.chores")
+def do_chores() -> None:
+    """Do what apps want done now and then, as far as it is due."""
+    chores.do_due(Store())
 
 
 class ScrubBetween:

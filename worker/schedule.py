@@ -4,4 +4,5 @@
 SCHEDULE = {
     "sweep": {"task": "readmodels.sweep", "schedule": 1.0, "options": {"expires": 1.0}},
     "scrub": {"task": "readmodels.scrub", "schedule": 1.0, "options": {"expires": 1.0}},
+    "chores": {"task": "readmodels.chores", "schedule": 1.0, "options": {"expires": 1.0}},
 }

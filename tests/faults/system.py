@@ -59,7 +59,7 @@ class System:
     # Its parts
 
     def start_worker(
-        self, name: str = "worker", processes: int = 2, queues: str = "live,bulk,repair", **environ: str
+        self, name: str = "worker", processes: int = 2, queues: str = "live,bulk,repair,chores", **environ: str
     ) -> None:
         """A Celery worker takes tasks of these queues when this returns."""
         command = [*site.worker_command(processes, queues), f"--hostname={name}@here"]
@@ -223,7 +223,7 @@ class System:
             pool = [(process.pid, process.status()) for process in self.pool(name) if process.is_running()]
             lines.append(f"pool of {name}: {pool}")
         broker = redis_connection.broker()
-        lines.append(f"broker: { {key: broker.llen(key) for key in ('live', 'bulk', 'repair')} }")
+        lines.append(f"broker: { {key: broker.llen(key) for key in ('live', 'bulk', 'repair', 'chores')} }")
         lines += [f"change {row}" for row in _changes()]
         lines += [f"--- {name}\n{child.tail(self._log(name), 30)}" for name in self.processes]
         return "\n".join(lines)
