@@ -1,15 +1,13 @@
-"""The body of a request as JSON, strictly: what PostgreSQL can't hold, or two readers read differently, is refused."""
+"""The body of a request as JSON, strictly and within a bound; what strict means, users/strict_json.py says."""
 
-import json
-import math
-from collections.abc import Iterator
 from typing import Any
 
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 
+from users import strict_json
+
 MOST_BYTES = 2**20
-MOST_DEPTH = 32
 
 
 class TooLarge(APIException):
@@ -31,48 +29,6 @@ class StrictJSONParser(BaseParser):
         if len(body) > MOST_BYTES:
             raise TooLarge
         try:
-            found = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_finite, parse_float=_finite)
-        except RecursionError as error:
-            raise ParseError(f"Nested more than {MOST_DEPTH} deep.") from error
-        except ValueError as error:  # also bytes that are no UTF-8, and integers of thousands of digits
-            raise ParseError(f"Not JSON as it is accepted here: {error}") from error
-        _check(found)
-        return found
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return found
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text[:40]} is no finite number")
-    return number
-
-
-def _check(found: Any) -> None:
-    """Go down level by level, so that depth can't exhaust the stack."""
-    level, depth = [found], 0
-    while level:
-        if depth == MOST_DEPTH and any(isinstance(value, dict | list) for value in level):
-            raise ParseError(f"Nested more than {MOST_DEPTH} deep.")
-        for text in level:
-            if isinstance(text, str) and not _is_storable(text):
-                raise ParseError("Text holds NUL or half of a surrogate pair.")
-        level, depth = [part for value in level for part in _parts(value)], depth + 1
-
-
-def _parts(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        yield from value.keys()
-        yield from value.values()
-    elif isinstance(value, list):
-        yield from value
-
-
-def _is_storable(text: str) -> bool:
-    return (text.isascii() and "\0" not in text) or not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
+            return strict_json.read(body)
+        except strict_json.NotStrictJson as error:
+            raise ParseError(str(error)) from error
