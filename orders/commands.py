@@ -6,6 +6,7 @@ order, then products in key order. `expected_version` refuses to decide on a sta
 
 import re
 from collections.abc import Iterable
+from contextlib import nullcontext
 from datetime import datetime
 
 from django.db import transaction
@@ -13,6 +14,7 @@ from django.utils import timezone
 
 from orders.errors import (
     CustomerInactive,
+    ExternalRefTaken,
     InvalidCurrency,
     InvalidProductName,
     InvalidSku,
@@ -33,6 +35,7 @@ from users.text import clean_text, is_readable
 from users.versions import change, require_version
 
 SKU_IS_UNIQUE = "orders_product_sku_key"
+EXTERNAL_REF_IS_UNIQUE = "orders_order_external_ref_key"
 
 
 def create_product(*, sku: str, name: str, price_cents: int, stock: int = 0, currency: str = "GBP") -> Product:
@@ -73,12 +76,17 @@ def restock_product(*, sku: str, quantity: int, expected_version: int | None = N
 
 @transaction.atomic
 def place_order(
-    *, customer_id: int | None, lines: Iterable[tuple[str, int]], placed_at: datetime | None = None
+    *,
+    customer_id: int | None,
+    lines: Iterable[tuple[str, int]],
+    placed_at: datetime | None = None,
+    external_ref: str | None = None,
 ) -> Order:
     """An order of these (sku, quantity) stands at today's prices, and its goods are off the shelf.
 
     A customer_id of None is a guest. The same sku may stand on several lines. Raises EmptyOrder, TooManyLines,
-    InvalidQuantity, UnknownProducts, UnknownCustomer, CustomerInactive, NotEnoughStock, MixedCurrencies.
+    InvalidQuantity, UnknownProducts, UnknownCustomer, CustomerInactive, NotEnoughStock, MixedCurrencies,
+    ExternalRefTaken.
     """
     lines = checked_lines(lines)
     _check_customer(customer_id)
@@ -87,13 +95,17 @@ def place_order(
     if len(currencies) > 1:
         raise MixedCurrencies(currencies)
     now = timezone.now()
-    order = Order.objects.create(
+    order = Order(
         customer_id=customer_id,
         total_cents=sum(products[sku].price_cents * quantity for sku, quantity in lines),
         currency=currencies.pop(),
         placed_at=placed_at or now,
         updated_at=now,
+        external_ref=external_ref,
     )
+    # Without a name nothing can be taken, and no savepoint is paid for.
+    with refused_if_taken(EXTERNAL_REF_IS_UNIQUE, ExternalRefTaken(external_ref)) if external_ref else nullcontext():
+        order.save(force_insert=True)
     OrderLine.objects.bulk_create(
         OrderLine(
             order=order,

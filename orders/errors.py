@@ -63,6 +63,18 @@ class CustomerInactive(OrderError):
         super().__init__(f"Customer {customer_id} is not active.", customer_id=customer_id)
 
 
+class ExternalRefTaken(OrderError):
+    """Another order goes by this name elsewhere: it was imported before."""
+
+    kind = Kind.CONFLICT
+    code = "external_ref_taken"
+    field = "external_ref"
+    external_ref: str
+
+    def __init__(self, external_ref: str) -> None:
+        super().__init__(f"Another order has the external_ref {external_ref}.", external_ref=external_ref)
+
+
 class NotEnoughStock(OrderError):
     """Less is on the shelf than the order wants of one product."""
 

@@ -11,6 +11,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from orders.batch import models as batch_models  # noqa: F401  # Django looks for tables here
 from orders.limits import ADDRESSABLE, LONGEST_NAME, LONGEST_SKU, MOST_PRICE_CENTS, MOST_STOCK
 from orders.status import Status
 

@@ -2,6 +2,7 @@
 
 from orders.permissions import may_read_order
 from orders.readmodels.customer_orders import CustomerOrders
+from orders.readmodels.import_report import ImportReport
 from orders.readmodels.order_detail import OrderDetail
 from orders.readmodels.orders_by_status import OrdersByStatus
 from orders.readmodels.product_card import ProductCard
@@ -64,5 +65,16 @@ class SalesQuery(DailyView):
     read_model = SalesByDay
 
     def may_list(self, principal: Principal) -> bool:
+        """Staff."""
+        return principal.is_staff
+
+
+class ImportQuery(DocumentView):
+    """How far an import is, for staff."""
+
+    read_model = ImportReport
+    key = "job_id"
+
+    def may_read(self, principal: Principal, key: int, body: bytes) -> bool:
         """Staff."""
         return principal.is_staff

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from orders import command_views as commands
+from orders import import_command_views as import_commands
 from orders import product_command_views as product_commands
 from orders import query_views as queries
 
@@ -17,6 +18,8 @@ class ProductResource(queries.ProductQuery, product_commands.ProductCommands):
 
 urlpatterns = [
     path("orders", OrderList.as_view(), name="orders"),
+    path("orders/import", import_commands.ImportOrders.as_view()),
+    path("orders/import/<int:job_id>", queries.ImportQuery.as_view(), name="order-import"),
     path("orders/<int:order_id>", queries.OrderQuery.as_view(), name="order"),
     path("orders/<int:order_id>/pay", commands.PayOrder.as_view()),
     path("orders/<int:order_id>/ship", commands.ShipOrder.as_view()),

@@ -22,6 +22,10 @@ PREFIX = "READMODELS_"
 # Variables of this prefix that are something else: the data folder, and readmodels/faults.py.
 NOT_NUMBERS = ("READMODELS_DATA", "READMODELS_FAULT")
 
+# The most that one import of orders over HTTP may be; a million orders take hours to be made.
+IMPORT_BYTES = 256 * 2**20
+IMPORT_LINES = 1_000_000
+
 # Served by nobody: commands that need no server (check, makemigrations, --help) run without one.
 NO_DATABASE = "postgresql://postgres@127.0.0.1:5432/readmodels"
 NO_REDIS = "redis://127.0.0.1:6379/0"
@@ -57,6 +61,8 @@ class Environment:
     is_debug: bool
     is_demo: bool
     allowed_hosts: list[str]
+    import_max_bytes: int
+    import_max_lines: int
     numbers: dict[str, int | float]
 
 
@@ -78,6 +84,8 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         is_demo=_flag(known, "DEMO", default=False),
         allowed_hosts=[host for host in known.get("ALLOWED_HOSTS", "").split(",") if host]
         or (["*"] if is_debug else ["127.0.0.1", "localhost"]),
+        import_max_bytes=_whole(known, "IMPORT_MAX_BYTES", IMPORT_BYTES),
+        import_max_lines=_whole(known, "IMPORT_MAX_LINES", IMPORT_LINES),
         numbers=_numbers(known),
     )
 
@@ -143,6 +151,13 @@ def _flag(known: Mapping[str, str], name: str, *, default: bool) -> bool:
     if value.lower() in ("", "0", "1", "true", "false"):
         return value.lower() in ("1", "true") if value else default
     raise WrongSetting(name, value, "1, true, 0 or false")
+
+
+def _whole(known: Mapping[str, str], name: str, default: int) -> int:
+    value = known.get(name) or str(default)
+    if not (value.isascii() and value.isdecimal() and 0 < int(value) < 2**31):
+        raise WrongSetting(name, value, f"a whole number above 0 and below {2**31}")
+    return int(value)
 
 
 def _numbers(known: Mapping[str, str]) -> dict[str, int | float]:

@@ -34,9 +34,10 @@ MEANINGS = {
     "404": "There is no such thing, or it is not yours to know of.",
     "406": "Answers are JSON.",
     "409": "The present state does not allow it; `facts` says what was found.",
+    "411": "A body of this size needs a Content-Length.",
     "412": "The row has changed since the version in If-Match.",
     "413": "The body is too large.",
-    "415": "Bodies are JSON.",
+    "415": "The body is of a media type that is not taken here; most are JSON.",
     "503": "Not now: what a token or max-stale asks for is not there yet, or a server does not answer. Try again.",
 }
 HEADERS = {"401": "WWW-Authenticate", "503": "Retry-After"}
@@ -62,6 +63,8 @@ def _statuses(path: str, method: str, operation: dict[str, Any]) -> list[str]:
         found.append("404")
     if method != "get":
         found += ["409", "413", "415"]
+    if "application/x-ndjson" in operation.get("requestBody", {}).get("content", {}):
+        found.append("411")
     if "If-Match" in names:
         found.append("412")
     return sorted(found)

@@ -127,6 +127,9 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = DEBUG
 
+IMPORT_MAX_BYTES = ENV.import_max_bytes
+IMPORT_MAX_LINES = ENV.import_max_lines
+
 READMODELS = {"REDIS_URL": ENV.redis_url, "BROKER_URL": ENV.broker_url, **ENV.numbers}
 
 # Logs are events with fields; the standard library's own records take the same way out.

@@ -14,7 +14,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 def documented(
     name: str, takes: Any, answers: Any, *, status: int = 200, has_version: bool = True, is_public: bool = False
 ) -> Callable[[Method], Method]:
-    """The operation's name, body and headers; creation (201) has a Location, a change of a row an If-Match.
+    """The operation's name, body and headers; creation (201, 202) has a Location, a change of a row an If-Match.
 
     The name in words is the summary.
     """
@@ -25,7 +25,7 @@ def documented(
         asked.append(OpenApiParameter("If-Match", TEXT, HEADER, description=text))
     told = {http.CONSISTENCY_TOKEN: "Given to a query, the answer includes this write."}
     told |= {"ETag": "The row's version, for If-Match."} if has_version else {}
-    told |= {"Location": "Where the new one is."} if status == 201 else {}
+    told |= {"Location": "Where the new one is."} if status in (201, 202) else {}
     headers = [
         OpenApiParameter(header, TEXT, HEADER, description=text, response=[status]) for header, text in told.items()
     ]

@@ -8,6 +8,7 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from orders.batch.models import ImportJob
 from project import problems
 from readmodels.testing import drain
 from tests.api import client_of, person
@@ -21,6 +22,7 @@ SAMPLES = {
     "api/users/<int:user_id>/orders": "/api/users/1/orders?status=placed",
     "api/orders": "/api/orders?status=placed",
     "api/orders/<int:order_id>": "/api/orders/1",
+    "api/orders/import/<int:job_id>": "/api/orders/import/1",
     "api/products/<str:sku>": "/api/products/A",
     "api/sales": "/api/sales?from=2026-01-01&to=2026-12-31",
     "api/schema": "/api/schema",
@@ -30,7 +32,7 @@ SAMPLES = {
 PUBLIC = ["api", "api/", "api/products/<str:sku>", "api/schema", "api/docs"]
 STATUSES = {
     "staff": dict.fromkeys(SAMPLES, 200),
-    "owner": dict.fromkeys(SAMPLES, 200) | {"api/orders": 403, "api/sales": 403},
+    "owner": dict.fromkeys(SAMPLES, 200) | {"api/orders": 403, "api/sales": 403, "api/orders/import/<int:job_id>": 404},
     "nobody": dict.fromkeys(SAMPLES, 401) | dict.fromkeys(PUBLIC, 200),
 }
 
@@ -70,6 +72,7 @@ def no_sql(monkeypatch) -> Iterator[None]:
 def clients(store):
     ada = person("ada")
     add_line(add_order(ada), add_product(sku="A"))
+    ImportJob.objects.create(format="csv", bytes=1, lines=1)
     found = {"owner": client_of(ada), "staff": client_of(person("sam", is_staff=True)), "nobody": client_of(None)}
     drain(store)
     return found

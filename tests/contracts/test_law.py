@@ -2,6 +2,7 @@
 between, what is projected equals what a rebuild gives.
 """
 
+import json
 from datetime import timedelta
 
 from django.db import IntegrityError, connection, transaction
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from knox.models import AuthToken
 
 from orders import commands as order_commands
+from orders.batch import working
+from orders.batch.models import ImportJob
 from orders.models import Order, OrderLine, Product
 from orders.status import Status
 from readmodels import outbox, projector, testing
@@ -46,6 +49,18 @@ class World:
 
     def cancel_order(self, a: int, b: int) -> None:
         order_commands.cancel_order(order_id=pick(Order, a).pk)
+
+    def begin_import(self, a: int, b: int) -> None:
+        order = {"is_guest": True, "lines": [{"sku": pick(Product, a).sku, "quantity": b + 1}]}
+        data = b"".join(json.dumps(each).encode() + b"\n" for each in (order, {}, order))
+        job = ImportJob.objects.create(format="ndjson", bytes=len(data), lines=3)
+        job.parts.create(ends_at=len(data), data=data)
+
+    def go_on_with_import(self, a: int, b: int) -> None:
+        working.step()
+
+    def forget_imports(self, a: int, b: int) -> None:
+        ImportJob.objects.filter(pk__gt=a).delete()
 
     # the ORM, one row and in bulk
 

@@ -7,6 +7,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from knox.models import AuthToken
 
+from orders.batch.models import ImportJob
 from orders.commands import create_product, pay_order, place_order
 from orders.models import Order, OrderLine, Product
 from users.models import User
@@ -271,3 +272,14 @@ def test_admin_says_whose_it_is(client):
     page = client.get("/admin/").content.decode()
     assert "Orders: administration" in page
     assert "Django" not in page
+
+
+def test_import_is_shown_and_not_changed(client):
+    job = ImportJob.objects.create(format="ndjson", bytes=2, lines=1)
+    job.rejections.create(line=1, code="parse_error", detail="Not JSON")
+    page = f"/admin/orders/importjob/{job.pk}"
+    assert client.get("/admin/orders/importjob/").status_code == 200
+    assert "Not JSON" in client.get(f"{page}/change/").content.decode()
+    forbidden = [client.post(path).status_code for path in ("/admin/orders/importjob/add/", f"{page}/delete/")]
+    assert forbidden == [403, 403]
+    assert client.post(f"{page}/change/", {"lines": 5}).status_code == 403
