@@ -36,12 +36,12 @@ def _example(name: str, summary: str, **whose: Any) -> OpenApiExample:
 @extend_schema_serializer(
     examples=[
         _example("own", "One's own order"),
-        _example("customer", "A customer's order, by staff", customer_id=1),
-        _example("guest", "A guest's order, by staff", is_guest=True),
+        _example("customer", "A customer's order, by support", customer_id=1),
+        _example("guest", "A guest's order, by support", is_guest=True),
     ]
 )
 class PlaceOrderInput(StrictInput):
-    """A new order, one's own unless staff say whose; a guest's has no customer."""
+    """A new order, one's own unless support say whose; a guest's has no customer."""
 
     lines = LineInput(many=True, allow_empty=False, max_length=MOST_LINES)  # type: ignore[call-arg]
     customer_id = StrictInteger(min_value=1, max_value=LARGEST_ID, required=False)

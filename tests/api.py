@@ -14,6 +14,9 @@ PASSWORD = "horse-staple-battery"
 
 
 def person(name: str, **roles: bool) -> User:
+    """A user; staff has both of staff's roles unless told otherwise."""
+    if roles.get("is_staff"):
+        roles = {"is_support": True, "is_catalogue": True} | roles
     user = register_user(email=f"{name}@example.com", name=name.title(), password=PASSWORD)
     for role, holds in roles.items():
         setattr(user, role, holds)

@@ -14,7 +14,7 @@ from users.command_http import CommandView, expected_version, one_command, parse
 from users.command_openapi import documented
 from users.commands import change_email, deactivate_user, register_user, rename_user
 from users.models import User
-from users.permissions import require_self_or_staff
+from users.permissions import require_self_or_support
 from users.readmodels.access_grant import AccessGrant
 from users.serializers import AccessState, ChangeUserInput, LogInInput, NoInput, RegisterInput, UserState
 
@@ -37,12 +37,12 @@ class UserRegistration(CommandView):
 
 
 class UserCommands(CommandView):
-    """Changing a user, by themselves and staff."""
+    """Changing a user, by themselves and support."""
 
     @documented("change_user", ChangeUserInput, UserState)
     def patch(self, request: Request, user_id: int) -> Response:
         """The user has this name and e-mail."""
-        require_self_or_staff(principal_of(request), user_id)
+        require_self_or_support(principal_of(request), user_id)
         wanted, version = parsed(ChangeUserInput, request), expected_version(request)
         with one_command(request) as done:
             _require_no_peer(principal_of(request), user_id)
@@ -56,12 +56,12 @@ class UserCommands(CommandView):
 
 
 class UserDeactivation(CommandView):
-    """Closing an account, by its user and staff."""
+    """Closing an account, by its user and support."""
 
     @documented("deactivate_user", NoInput, UserState)
     def post(self, request: Request, user_id: int) -> Response:
         """The user can't log in nor order, and is logged out everywhere."""
-        require_self_or_staff(principal_of(request), user_id)
+        require_self_or_support(principal_of(request), user_id)
         parsed(NoInput, request)
         version = expected_version(request)
         with one_command(request) as done:
@@ -114,7 +114,7 @@ class LogOutEverywhere(CommandView):
 
 
 def _require_no_peer(principal: Principal, user_id: int) -> None:
-    """Staff change customers; other staff are a superuser's to change, or one could take over the other's account."""
+    """Support change customers; other staff are a superuser's to change, or one could take over the other's account."""
     is_own = principal.user_id == user_id
     if not is_own and not principal.is_superuser and User.objects.filter(pk=user_id, is_staff=True).exists():
         raise PermissionDenied("Only a superuser may change other staff.")

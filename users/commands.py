@@ -91,6 +91,8 @@ def erase_user(*, user_id: int, expected_version: int | None = None) -> User:
         last_login=None,
         is_active=False,
         is_staff=False,
+        is_support=False,
+        is_catalogue=False,
         is_superuser=False,
     )
 

@@ -38,6 +38,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     external_ref = models.CharField(max_length=64, unique=True, null=True, blank=True, editable=False)
     is_active = models.BooleanField(default=True, db_default=True)
     is_staff = models.BooleanField(default=False, db_default=False)
+    # What staff do: support sees and changes customers and orders, catalogue the products. A superuser does both.
+    is_support = models.BooleanField(default=False, db_default=False)
+    is_catalogue = models.BooleanField(default=False, db_default=False)
     # Defaults in the database too, so that rows written from psql or by COPY need not name these columns.
     version = models.PositiveIntegerField(default=1, db_default=1, editable=False)
     created_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
@@ -53,6 +56,11 @@ class User(AbstractBaseUser, PermissionsMixin):
             # With this check the plain unique index on email compares case-insensitively.
             models.CheckConstraint(condition=Q(email=Lower("email")), name="users_user_email_is_lower_case"),
             models.CheckConstraint(condition=~Q(name=""), name="users_user_name_is_not_empty"),
+            models.CheckConstraint(
+                condition=Q(is_staff=True) | Q(is_support=False, is_catalogue=False),
+                name="users_user_roles_are_for_staff",
+                violation_error_message="Only staff have the roles support and catalogue.",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -2,17 +2,17 @@
 
 from readmodels.views import DocumentView
 from users.authentication import Principal
-from users.permissions import is_self_or_staff
+from users.permissions import is_self_or_support
 from users.readmodels.user_profile import UserProfile
 
 
 class UserQuery(DocumentView):
-    """A user's page, for themselves and staff."""
+    """A user's page, for themselves and support."""
 
     read_model = UserProfile
     key = "user_id"
     row_version = "version"
 
     def may_read(self, principal: Principal, key: int, body: bytes) -> bool:
-        """Themselves and staff."""
-        return is_self_or_staff(principal, key)
+        """Themselves and support."""
+        return is_self_or_support(principal, key)
