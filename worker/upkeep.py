@@ -1,22 +1,19 @@
-"""The worker looks after its processes each half second: Celery does every 5 s, and so long a killed task's place is
-kept after `worker_lost_wait` is over, while changes wait.
+"""The worker looks after its processes five times a second. Celery does every 5 s, where it doesn't notice a death at
+once: so long nothing replaced the killed process, and the place of its task was kept, while changes waited.
 """
 
 from typing import Any
 
 from celery import bootsteps
 
-UPKEEP_SECONDS = 0.5
+UPKEEP_SECONDS = 0.2
 
 
-class Upkeep(bootsteps.Step):  # type: ignore[misc]  # celery has no types
-    """Killed processes are replaced and what they held is let go; called once for each connection to the broker."""
+class Upkeep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no types
+    """Killed processes are replaced, and what they held is let go."""
 
     requires = {"celery.worker.components:Pool"}
-
-    def __init__(self, parent: Any, **kwargs: Any) -> None:
-        self.timer: Any = None
-        super().__init__(parent, **kwargs)
+    timer: Any = None
 
     def register_with_event_loop(self, parent: Any, hub: Any) -> None:
         """Called by the worker whenever its loop begins, with each connection to the broker."""
