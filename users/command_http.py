@@ -18,7 +18,7 @@ from rest_framework.serializers import BaseSerializer
 from readmodels import http, parameters
 from readmodels.api import ApiView
 from readmodels.consistency import Token, current_token
-from users import idempotency
+from users import idempotency, kept_answers
 from users.idempotency import AnsweredBefore, Named
 
 # A command's ETag is the row's version; a query's has the document's version after it. Both name the row's.
@@ -116,7 +116,15 @@ def _keep(named: Named, request: Request, response: Response, about_id: int | No
     # As the response itself will be rendered, to the byte.
     media_type = request.accepted_media_type
     body = b"" if response.data is None else request.accepted_renderer.render(response.data, media_type)
-    idempotency.keep(named, response.status_code, headers, force_str(body), about_id)
+    kept_answers.keep(
+        named.digest,
+        named.fingerprint,
+        response.status_code,
+        headers,
+        force_str(body),
+        asked_by_id=named.user_id,
+        about_id=about_id,
+    )
 
 
 def parsed(serializer: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:

@@ -7,25 +7,21 @@ for. Follows draft-ietf-httpapi-idempotency-key-header.
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from hashlib import sha256
 
 from django.db import connection
-from django.db.models import Q
 from django.http import HttpResponse
-from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
 
+from users import kept_answers
 from users.authentication import principal_of
 from users.models import KeptAnswer
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
-KEPT = timedelta(hours=24)
 
 # Up to 200 characters of printable ASCII: as they are, or between quotes as RFC 8941 writes text.
 PLAIN = r"[!#-~][ !#-~]{0,199}"
@@ -99,37 +95,9 @@ def begin(request: Named) -> None:
         if not cursor.fetchone()[0]:
             raise KeyInUse
     # A statement of its own: its snapshot is taken under the lock, and so shows what the one before has committed.
-    kept = KeptAnswer.objects.filter(digest=request.digest, expires_at__gt=timezone.now()).first()
+    kept = kept_answers.find(request.digest)
     if kept is not None:
         raise AnsweredBefore(kept) if kept.fingerprint == request.fingerprint else KeyReused
-
-
-def keep(request: Named, status: int, headers: Mapping[str, str], body: str, about_id: int | None) -> None:
-    """The answer is found under the key once the transaction has committed; it replaces one that has expired."""
-    kept = KeptAnswer(
-        digest=request.digest,
-        fingerprint=request.fingerprint,
-        asked_by_id=request.user_id,
-        about_id=about_id,
-        status=status,
-        headers=dict(headers),
-        body=body,
-        expires_at=timezone.now() + KEPT,
-    )
-    columns = [field.name for field in KeptAnswer._meta.concrete_fields if not field.primary_key]
-    KeptAnswer.objects.bulk_create([kept], update_conflicts=True, unique_fields=["digest"], update_fields=columns)
-
-
-def forget_answers_of(user_id: int) -> int:
-    """No answer is kept any more that this user asked for or that is about them; returns how many there were."""
-    return KeptAnswer.objects.filter(Q(asked_by=user_id) | Q(about=user_id)).delete()[0]
-
-
-def forget_expired(limit: int = 1000) -> int:
-    """At most so many answers whose day is over are gone, the oldest first; returns how many."""
-    expired = KeptAnswer.objects.filter(expires_at__lte=timezone.now())
-    oldest = list(expired.order_by("expires_at").values_list("digest", flat=True)[:limit])
-    return expired.filter(digest__in=oldest).delete()[0]  # asked again: one may have been replaced meanwhile
 
 
 def _key(text: str) -> str:

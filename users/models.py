@@ -72,7 +72,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class KeptAnswer(models.Model):
-    """What a command answered, as long as its idempotency key may be repeated (users/idempotency.py)."""
+    """What a command answered, as long as its idempotency key may be repeated (users/kept_answers.py)."""
 
     digest = models.CharField(max_length=64, primary_key=True)
     fingerprint = models.CharField(max_length=64)

@@ -11,7 +11,7 @@ from orders.commands import create_product
 from orders.models import Order, Product
 from tests.api import PASSWORD, body, client_of, fields, person
 from tests.threads import at_once
-from users import idempotency
+from users import idempotency, kept_answers
 from users.models import KeptAnswer, User
 
 LINES = {"lines": [{"sku": "A", "quantity": 2}]}
@@ -154,7 +154,7 @@ def test_answer_that_could_not_be_kept_takes_its_command_back(clients, monkeypat
     def fail(*arguments, **more):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(idempotency, "keep", fail)
+    monkeypatch.setattr(kept_answers, "keep", fail)
     with pytest.raises(ZeroDivisionError):
         send(clients["ada"], "/api/orders", LINES)
     assert (Order.objects.count(), Product.objects.get().stock) == (0, 100)
@@ -240,7 +240,7 @@ def test_expired_answers_are_forgotten_a_few_at_a_time(clients):
     for _ in range(4):
         send(clients["ada"], "/api/orders", LINES, key=str(uuid4()))
     make_expired(3)
-    assert [idempotency.forget_expired(limit=2) for _ in range(3)] == [2, 1, 0]
+    assert [kept_answers.forget_expired(limit=2) for _ in range(3)] == [2, 1, 0]
     assert KeptAnswer.objects.count() == 1
 
 
@@ -251,7 +251,7 @@ def test_answers_of_and_about_a_user_are_forgotten(clients):
     send(clients["sam"], f"/api/users/{new.pk}", {"name": "Newer"}, method="patch", **{"If-Match": "*"})
     send(clients["sam"], "/api/orders", {**LINES, "customer_id": new.pk}, key="k-2")
     send(clients["ada"], "/api/orders", LINES)
-    assert idempotency.forget_answers_of(new.pk) == 4
+    assert kept_answers.forget_answers_of(new.pk) == 4
     assert KeptAnswer.objects.get().asked_by.email == "ada@example.com"
 
 
