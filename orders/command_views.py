@@ -31,7 +31,7 @@ class PlaceOrder(CommandView):
         lines = [(line["sku"], line["quantity"]) for line in wanted["lines"]]
         with one_command(request) as done:
             order = commands.place_order(customer_id=customer_id, lines=lines)
-        return done.answer(OrderState(order).data, 201, reverse("order", args=[order.pk]))
+            return done.answer(OrderState(order).data, 201, reverse("order", args=[order.pk]), about=customer_id)
 
 
 class MoveOrder(CommandView):
@@ -49,7 +49,7 @@ class MoveOrder(CommandView):
         with one_command(request) as done:
             _require_own(principal_of(request), order_id)
             order = type(self).command(order_id=order_id, expected_version=version)
-        return done.answer(OrderState(order).data)
+            return done.answer(OrderState(order).data, about=order.customer_id)
 
 
 class PayOrder(MoveOrder):

@@ -7,7 +7,7 @@ from rest_framework.response import Response
 from orders import commands
 from orders.serializers import ChangeProductInput, CreateProductInput, ProductState, RestockInput
 from users.authentication import principal_of
-from users.command_http import CommandView, expected_version, one_command, parsed
+from users.command_http import CommandView, IfMatch, expected_version, one_command, parsed
 from users.command_openapi import documented
 from users.permissions import require_catalogue
 
@@ -22,17 +22,19 @@ class CreateProduct(CommandView):
         wanted = parsed(CreateProductInput, request)
         with one_command(request) as done:
             product = commands.create_product(**wanted)
-        return done.answer(ProductState(product).data, 201, reverse("product", args=[product.sku]))
+            return done.answer(ProductState(product).data, 201, reverse("product", args=[product.sku]))
 
 
 class ProductCommands(CommandView):
     """Changing a product, by the catalogue's staff."""
 
-    @documented("change_product", ChangeProductInput, ProductState)
+    if_match = IfMatch.REQUIRED
+
+    @documented("change_product", ChangeProductInput, ProductState, if_match=if_match)
     def patch(self, request: Request, sku: str) -> Response:
         """The product has this name and price; orders there are keep theirs."""
         require_catalogue(principal_of(request))
-        wanted, version = parsed(ChangeProductInput, request), expected_version(request)
+        wanted, version = parsed(ChangeProductInput, request), expected_version(request, self.if_match)
         with one_command(request) as done:
             # The first of the two locks the row, so the version that it was held against stands for both.
             if "name" in wanted:
@@ -41,7 +43,7 @@ class ProductCommands(CommandView):
             if "price_cents" in wanted:
                 price_cents = wanted["price_cents"]
                 product = commands.reprice_product(sku=sku, price_cents=price_cents, expected_version=version)
-        return done.answer(ProductState(product).data)
+            return done.answer(ProductState(product).data)
 
 
 class RestockProduct(CommandView):
@@ -54,4 +56,4 @@ class RestockProduct(CommandView):
         wanted, version = parsed(RestockInput, request), expected_version(request)
         with one_command(request) as done:
             product = commands.restock_product(sku=sku, quantity=wanted["quantity"], expected_version=version)
-        return done.answer(ProductState(product).data)
+            return done.answer(ProductState(product).data)

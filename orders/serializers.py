@@ -17,7 +17,7 @@ from orders.limits import (
     MOST_STOCK,
 )
 from orders.status import Status
-from users.serializers import LARGEST_ID, StrictBoolean, StrictChange, StrictInput, StrictInteger, StrictText
+from users.serializers import LARGEST_ID, StrictBoolean, StrictChange, StrictInput, StrictInteger, StrictText, shown
 
 
 class LineInput(StrictInput):
@@ -54,6 +54,7 @@ class PlaceOrderInput(StrictInput):
         return attrs
 
 
+@shown("A mug", {"sku": "MUG-1", "name": "Mug", "price_cents": 1250, "stock": 20, "currency": "GBP"})
 class CreateProductInput(StrictInput):
     """A new product. Its code is part of its address, so it holds no slash."""
 
@@ -64,6 +65,7 @@ class CreateProductInput(StrictInput):
     currency = StrictText(max_length=3, required=False)
 
 
+@shown("Another price", {"price_cents": 990})
 class ChangeProductInput(StrictChange):
     """What a product's page can change."""
 
@@ -71,6 +73,7 @@ class ChangeProductInput(StrictChange):
     price_cents = StrictInteger(min_value=0, max_value=MOST_PRICE_CENTS, required=False)
 
 
+@shown("Ten more", {"quantity": 10})
 class RestockInput(StrictInput):
     """How many more are on the shelf; below zero: fewer."""
 

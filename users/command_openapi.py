@@ -7,25 +7,35 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 
 from readmodels import http
 from readmodels.openapi import HEADER, TEXT
+from users import idempotency
+from users.command_http import IfMatch
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def documented(
-    name: str, takes: Any, answers: Any, *, status: int = 200, has_version: bool = True, is_public: bool = False
+    name: str,
+    takes: Any,
+    answers: Any,
+    *,
+    status: int = 200,
+    has_version: bool = True,
+    is_public: bool = False,
+    is_repeatable: bool = True,
+    if_match: IfMatch = IfMatch.OPTIONAL,
 ) -> Callable[[Method], Method]:
     """The operation's name, body and headers; creation (201) has a Location, a change of a row an If-Match.
 
     The name in words is the summary.
     """
     is_change = has_version and status == 200
-    asked = [OpenApiParameter(http.CONSISTENCY_TOKEN, TEXT, HEADER, description="Handed back if nothing is written.")]
-    if is_change:
-        text = "The ETag of an earlier answer; 412 if the row has changed since."
-        asked.append(OpenApiParameter("If-Match", TEXT, HEADER, description=text))
+    asked = [_asked(http.CONSISTENCY_TOKEN, "Handed back if nothing is written.")]
+    asked += [_repeated()] if is_repeatable else []
+    asked += [_matched(if_match)] if is_change else []
     told = {http.CONSISTENCY_TOKEN: "Given to a query, the answer includes this write."}
     told |= {"ETag": "The row's version, for If-Match."} if has_version else {}
     told |= {"Location": "Where the new one is."} if status == 201 else {}
+    told |= {idempotency.REPLAYED: "`true`: the first answer, nothing was done again."} if is_repeatable else {}
     headers = [
         OpenApiParameter(header, TEXT, HEADER, description=text, response=[status]) for header, text in told.items()
     ]
@@ -38,3 +48,26 @@ def documented(
         parameters=[*asked, *headers],
         auth=[] if is_public else None,
     )
+
+
+def _repeated() -> OpenApiParameter:
+    text = (
+        "The client's own name for this command, such as a UUID: for 24 hours whoever repeats the request with it gets"
+        " the first answer, and nothing is done twice. 409 while the first is under way, 422 with another request."
+    )
+    # No example: the page of the document would send that one key with everything.
+    return _asked(idempotency.HEADER, text, {**TEXT, "pattern": f"^(?:{idempotency.PLAIN}|{idempotency.QUOTED})$"})
+
+
+def _matched(policy: IfMatch) -> OpenApiParameter:
+    text = {
+        IfMatch.OPTIONAL: "The ETag of an earlier answer; 412 if the row has changed since.",
+        IfMatch.FOREIGN: "The ETag of an earlier answer, or `*`; 412 if the row has changed since."
+        " Without it 428, unless the row is one's own.",
+        IfMatch.REQUIRED: "The ETag of an earlier answer, or `*`; 412 if the row has changed since. Without it 428.",
+    }
+    return _asked("If-Match", text[policy], required=policy is IfMatch.REQUIRED)
+
+
+def _asked(name: str, text: str, kind: dict[str, Any] = TEXT, **more: Any) -> OpenApiParameter:
+    return OpenApiParameter(name, kind, HEADER, description=text, **more)

@@ -1,4 +1,4 @@
-"""The write model of users: one table, for those who sign in and those an import brought along."""
+"""The write model of users: those who sign in and those an import brought along, and what commands answered."""
 
 from typing import Any
 
@@ -77,6 +77,27 @@ class User(AbstractBaseUser, PermissionsMixin):
     def get_short_name(self) -> str:
         """Return the name."""
         return self.name
+
+
+class KeptAnswer(models.Model):
+    """What a command answered, as long as its idempotency key may be repeated (users/kept_answers.py)."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    fingerprint = models.CharField(max_length=64)
+    # Both for erasure. No constraints: a user who is deleted meanwhile must not fail a command that has done its work.
+    asked_by = models.ForeignKey(User, models.CASCADE, null=True, db_constraint=False, related_name="+")
+    about = models.ForeignKey(User, models.CASCADE, null=True, db_constraint=False, related_name="+")
+    status = models.PositiveSmallIntegerField()
+    headers = models.JSONField()
+    body = models.TextField()
+    # Indexed for forget_expired.
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "users_kept_answer"
+
+    def __str__(self) -> str:
+        return self.digest
 
 
 def normalise_email(email: str) -> str:

@@ -1,5 +1,8 @@
 """(7) GET: users out of their read models."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from readmodels.views import DocumentView
 from users.authentication import Principal
 from users.permissions import is_self_or_support
@@ -16,3 +19,13 @@ class UserQuery(DocumentView):
     def may_read(self, principal: Principal, key: int, body: bytes) -> bool:
         """Themselves and support."""
         return is_self_or_support(principal, key)
+
+
+class AccountQuery(UserQuery):
+    """The page of whoever asks."""
+
+    operation = "Account"
+
+    def key_of(self, principal: Principal, address: Mapping[str, Any]) -> int | None:
+        """Their own."""
+        return principal.user_id

@@ -17,6 +17,7 @@ from tests.rows import add_line, add_order, add_product
 SAMPLES = {
     "api": "/api",
     "api/": "/api/",
+    "api/account": "/api/account",
     "api/users/<int:user_id>": "/api/users/1",
     "api/users/<int:user_id>/orders": "/api/users/1/orders?status=placed",
     "api/orders": "/api/orders?status=placed",
