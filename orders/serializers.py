@@ -50,7 +50,7 @@ class PlaceOrderInput(StrictInput):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Called once every field is valid."""
         if attrs.get("is_guest") and "customer_id" in attrs:
-            raise ValidationError({"is_guest": ["A guest's order has no customer_id."]})
+            raise ValidationError({"is_guest": ["A guest's order has no customer_id."]}, code="contradiction")
         return attrs
 
 

@@ -22,7 +22,7 @@ from users import idempotency, kept_answers
 from users.idempotency import AnsweredBefore, Named
 
 # A command's ETag is the row's version; a query's has the document's version after it. Both name the row's.
-IF_MATCH = re.compile(r'"(\d{1,9})(?:\.[0-9A-Za-z]+)?"')
+IF_MATCH = re.compile(r'"([0-9]{1,9})(?:\.[0-9A-Za-z]+)?"')
 
 
 class IfMatch(StrEnum):
@@ -49,7 +49,8 @@ class CommandView(ApiView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Called before the method: a command takes no parameters in its address."""
         super().initial(request, *args, **kwargs)
-        if request.method not in SAFE_METHODS:
+        is_command = request.method not in SAFE_METHODS and request.method in self.allowed_methods
+        if is_command:
             parameters.only(request, ())
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]

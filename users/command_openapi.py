@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.serializers import ListSerializer
 
 from readmodels import http
 from readmodels.openapi import HEADER, TEXT
 from users import idempotency
-from users.command_http import IfMatch
+from users.command_http import IF_MATCH, IfMatch
+from users.serializers import StrictChange, StrictInput
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -50,6 +54,25 @@ def documented(
     )
 
 
+class StrictSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Says of strict input what its fields don't: nothing else is taken, no change is empty, lists have bounds."""
+
+    target_class = StrictInput
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
+        """Called by drf-spectacular for each input."""
+        described = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)  # type: ignore[no-untyped-call]
+        found: dict[str, Any] = described | {"additionalProperties": False}
+        if isinstance(self.target, StrictChange):
+            found["minProperties"] = 1
+        for name, field in self.target.fields.items():
+            if isinstance(field, ListSerializer):
+                most = field.max_length  # type: ignore[attr-defined]  # unknown to the stubs
+                found["properties"][name] |= {"minItems": int(not field.allow_empty), "maxItems": most}
+        return found
+
+
 def _repeated() -> OpenApiParameter:
     text = (
         "The client's own name for this command, such as a UUID: for 24 hours whoever repeats the request with it gets"
@@ -66,7 +89,8 @@ def _matched(policy: IfMatch) -> OpenApiParameter:
         " Without it 428, unless the row is one's own.",
         IfMatch.REQUIRED: "The ETag of an earlier answer, or `*`; 412 if the row has changed since. Without it 428.",
     }
-    return _asked("If-Match", text[policy], required=policy is IfMatch.REQUIRED)
+    form = {**TEXT, "pattern": rf"^({IF_MATCH.pattern}|\*)$"}
+    return _asked("If-Match", text[policy], form, required=policy is IfMatch.REQUIRED)
 
 
 def _asked(name: str, text: str, kind: dict[str, Any] = TEXT, **more: Any) -> OpenApiParameter:
