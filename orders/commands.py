@@ -20,12 +20,14 @@ from orders.errors import (
     InvalidSku,
     MixedCurrencies,
     MoveNotAllowed,
+    NotEnoughStock,
     OrderNotFound,
     ProductNotFound,
     SkuTaken,
+    TooMuchStock,
     UnknownCustomer,
 )
-from orders.limits import LONGEST_NAME, LONGEST_SKU, checked_lines, checked_price, checked_stock
+from orders.limits import LONGEST_NAME, LONGEST_SKU, MOST_STOCK, checked_lines, checked_price, checked_stock
 from orders.models import CURRENCY_PATTERN, Order, OrderLine, Product
 from orders.status import MOVES, RETURNS_STOCK, Status
 from orders.stock import give_back, take
@@ -69,9 +71,17 @@ def rename_product(*, sku: str, name: str, expected_version: int | None = None) 
 
 @transaction.atomic
 def restock_product(*, sku: str, quantity: int, expected_version: int | None = None) -> Product:
-    """So many more are on the shelf; a negative quantity takes some off. Raises ProductNotFound, InvalidStock..."""
+    """So many more are on the shelf; a negative quantity takes some off.
+
+    Raises ProductNotFound, StaleVersion, NotEnoughStock, TooMuchStock.
+    """
     product = _locked_product(sku, expected_version)
-    return change(product, stock=checked_stock(product.stock + quantity))
+    stock = product.stock + quantity
+    if stock < 0:
+        raise NotEnoughStock(sku, wanted=-quantity, available=product.stock)
+    if stock > MOST_STOCK:
+        raise TooMuchStock(sku, stock=product.stock, most=MOST_STOCK)
+    return change(product, stock=stock)
 
 
 @transaction.atomic

@@ -76,7 +76,7 @@ class ExternalRefTaken(OrderError):
 
 
 class NotEnoughStock(OrderError):
-    """Less is on the shelf than the order wants of one product."""
+    """Less of a product is on the shelf than an order wants, or is to be taken off."""
 
     kind = Kind.CONFLICT
     code = "not_enough_stock"
@@ -87,6 +87,19 @@ class NotEnoughStock(OrderError):
     def __init__(self, sku: str, wanted: int, available: int) -> None:
         detail = f"{wanted} of {sku} are wanted, {available} are in stock."
         super().__init__(detail, sku=sku, wanted=wanted, available=available)
+
+
+class TooMuchStock(OrderError):
+    """With what is to be added, more of a product would be on the shelf than can be counted."""
+
+    kind = Kind.CONFLICT
+    code = "too_much_stock"
+    sku: str
+    stock: int
+    most: int
+
+    def __init__(self, sku: str, stock: int, most: int) -> None:
+        super().__init__(f"{stock} of {sku} are in stock; {most} can be.", sku=sku, stock=stock, most=most)
 
 
 class MoveNotAllowed(OrderError):

@@ -1,4 +1,4 @@
-"""(0) POST of a batch of orders, by staff: take the body in, start a job, answer with where it can be followed."""
+"""(0) POST of a batch of orders, by support: take the body in, start a job, answer with where it can be followed."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from orders.batch.starting import start_import
 from users.authentication import principal_of
 from users.command_http import CommandView, one_command
 from users.command_openapi import documented
-from users.permissions import require_staff
+from users.permissions import require_support
 
 FORMATS = {"application/x-ndjson": PayloadFormat.NDJSON, "text/csv": PayloadFormat.CSV}
 CSV_EXAMPLE = "external_ref,customer_id,placed_at,sku,quantity\nA-1,1,2026-01-31T12:00:00Z,P-00001,2\n"
@@ -26,7 +26,7 @@ TAKEN: dict[str, Any] = {
 
 
 class ImportOrders(CommandView):
-    """Placing many orders with one request, by staff."""
+    """Placing many orders with one request, by support."""
 
     @documented("import_orders", TAKEN, ImportJobState, status=202, has_version=False)
     def post(self, request: Request) -> Response:
@@ -34,10 +34,13 @@ class ImportOrders(CommandView):
 
         Follow it at Location. An order that is not accepted is rejected for itself, with its line and the reason.
         """
-        require_staff(principal_of(request))
-        with received(request._request, _format(request._request)) as payload, one_command(request) as done:
+        require_support(principal_of(request))
+        with (
+            received(request._request, _format(request._request)) as payload,
+            one_command(request, content=payload.digest) as done,
+        ):
             job = start_import(payload, principal_of(request).user_id)
-        return done.answer(ImportJobState(job).data, 202, reverse("order-import", args=[job.pk]))
+            return done.answer(ImportJobState(job).data, 202, reverse("order-import", args=[job.pk]))
 
 
 def _format(request: HttpRequest) -> PayloadFormat:

@@ -9,41 +9,41 @@ from orders.readmodels.product_card import ProductCard
 from orders.readmodels.sales_by_day import SalesByDay
 from readmodels.views import DailyView, DocumentView, PageView
 from users.authentication import Principal
-from users.permissions import is_self_or_staff
+from users.permissions import is_self_or_support
 
 
 class OrderQuery(DocumentView):
-    """One order, for its customer and staff."""
+    """One order, for its customer and support."""
 
     read_model = OrderDetail
     key = "order_id"
     row_version = "version"
 
     def may_read(self, principal: Principal, key: int, body: bytes) -> bool:
-        """Its customer and staff."""
+        """Its customer and support."""
         return may_read_order(principal, body)
 
 
 class CustomerOrdersQuery(PageView):
-    """A customer's orders, for themselves and staff."""
+    """A customer's orders, for themselves and support."""
 
     read_model = CustomerOrders
     partition = "user_id"
 
     def may_list(self, principal: Principal, partition: int) -> bool:
-        """Themselves and staff."""
-        return is_self_or_staff(principal, partition)
+        """Themselves and support."""
+        return is_self_or_support(principal, partition)
 
 
 class OrdersByStatusQuery(PageView):
-    """All orders of one status, for staff."""
+    """All orders of one status, for support."""
 
     read_model = OrdersByStatus
     partition = "status"
 
     def may_list(self, principal: Principal, partition: str) -> bool:
-        """Staff."""
-        return principal.is_staff
+        """Support."""
+        return principal.is_support
 
 
 class ProductQuery(DocumentView):
@@ -70,11 +70,11 @@ class SalesQuery(DailyView):
 
 
 class ImportQuery(DocumentView):
-    """How far an import is, for staff."""
+    """How far an import is, for support."""
 
     read_model = ImportReport
     key = "job_id"
 
     def may_read(self, principal: Principal, key: int, body: bytes) -> bool:
-        """Staff."""
-        return principal.is_staff
+        """Support."""
+        return principal.is_support

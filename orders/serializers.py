@@ -17,7 +17,7 @@ from orders.limits import (
     MOST_STOCK,
 )
 from orders.status import Status
-from users.serializers import LARGEST_ID, StrictBoolean, StrictChange, StrictInput, StrictInteger, StrictText
+from users.serializers import LARGEST_ID, StrictBoolean, StrictChange, StrictInput, StrictInteger, StrictText, shown
 
 
 class LineInput(StrictInput):
@@ -36,12 +36,12 @@ def _example(name: str, summary: str, **whose: Any) -> OpenApiExample:
 @extend_schema_serializer(
     examples=[
         _example("own", "One's own order"),
-        _example("customer", "A customer's order, by staff", customer_id=1),
-        _example("guest", "A guest's order, by staff", is_guest=True),
+        _example("customer", "A customer's order, by support", customer_id=1),
+        _example("guest", "A guest's order, by support", is_guest=True),
     ]
 )
 class PlaceOrderInput(StrictInput):
-    """A new order, one's own unless staff say whose; a guest's has no customer."""
+    """A new order, one's own unless support say whose; a guest's has no customer."""
 
     lines = LineInput(many=True, allow_empty=False, max_length=MOST_LINES)  # type: ignore[call-arg]
     customer_id = StrictInteger(min_value=1, max_value=LARGEST_ID, required=False)
@@ -50,10 +50,11 @@ class PlaceOrderInput(StrictInput):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Called once every field is valid."""
         if attrs.get("is_guest") and "customer_id" in attrs:
-            raise ValidationError({"is_guest": ["A guest's order has no customer_id."]})
+            raise ValidationError({"is_guest": ["A guest's order has no customer_id."]}, code="contradiction")
         return attrs
 
 
+@shown("A mug", {"sku": "MUG-1", "name": "Mug", "price_cents": 1250, "stock": 20, "currency": "GBP"})
 class CreateProductInput(StrictInput):
     """A new product. Its code is part of its address, so it holds no slash."""
 
@@ -64,6 +65,7 @@ class CreateProductInput(StrictInput):
     currency = StrictText(max_length=3, required=False)
 
 
+@shown("Another price", {"price_cents": 990})
 class ChangeProductInput(StrictChange):
     """What a product's page can change."""
 
@@ -71,6 +73,7 @@ class ChangeProductInput(StrictChange):
     price_cents = StrictInteger(min_value=0, max_value=MOST_PRICE_CENTS, required=False)
 
 
+@shown("Ten more", {"quantity": 10})
 class RestockInput(StrictInput):
     """How many more are on the shelf; below zero: fewer."""
 

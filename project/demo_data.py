@@ -70,6 +70,8 @@ def _account(account: DemoAccount) -> User:
         name=f"Demo {account.role}",
         country="United Kingdom",
         is_staff=account.role in ("admin", "staff"),
+        is_support=account.role == "staff",
+        is_catalogue=account.role == "staff",
         is_superuser=account.role == "admin",
     )
 

@@ -33,11 +33,13 @@ MEANINGS = {
     "403": "Not yours to do.",
     "404": "There is no such thing, or it is not yours to know of.",
     "406": "Answers are JSON.",
-    "409": "The present state does not allow it; `facts` says what was found.",
+    "409": "The present state does not allow it; `facts` says what was found. Or the idempotency key is in use.",
     "411": "A body of this size needs a Content-Length.",
     "412": "The row has changed since the version in If-Match.",
     "413": "The body is too large.",
     "415": "The body is of a media type that is not taken here; most are JSON.",
+    "422": "The Idempotency-Key came with another request before.",
+    "428": "If-Match is demanded here.",
     "503": "Not now: what a token or max-stale asks for is not there yet, or a server does not answer. Try again.",
 }
 HEADERS = {"401": "WWW-Authenticate", "503": "Retry-After"}
@@ -55,7 +57,8 @@ def add_problems(result: dict[str, Any], **rest: Any) -> dict[str, Any]:
 
 
 def _statuses(path: str, method: str, operation: dict[str, Any]) -> list[str]:
-    names = {parameter["name"] for parameter in operation.get("parameters", ())}
+    parameters = operation.get("parameters", ())
+    names = {parameter["name"] for parameter in parameters}
     found = ["400", "406", "503"]
     if operation.get("security") or path.endswith("/login"):
         found += ["401", "403"]
@@ -67,6 +70,10 @@ def _statuses(path: str, method: str, operation: dict[str, Any]) -> list[str]:
         found.append("411")
     if "If-Match" in names:
         found.append("412")
+    if "Idempotency-Key" in names:
+        found.append("422")
+    if any(parameter["name"] == "If-Match" and "428" in parameter["description"] for parameter in parameters):
+        found.append("428")
     return sorted(found)
 
 

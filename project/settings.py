@@ -110,6 +110,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Commands write to PostgreSQL and answer with a consistency token; queries answer from read models.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
+    "ENFORCE_NON_BLANK_FIELDS": True,
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     # The page's scripts and styles come with the project: nothing is fetched from elsewhere.

@@ -60,7 +60,7 @@ def recorded() -> Iterator[Written]:
     written = Written()
     with transaction.atomic():
         yield written
-        written.token = _current_token()
+        written.token = current_token()
 
 
 def parse(text: str) -> Token:
@@ -72,7 +72,8 @@ def parse(text: str) -> Token:
         raise WrongToken("not a consistency token of this service") from error
 
 
-def _current_token() -> Token | None:
+def current_token() -> Token | None:
+    """The token of what the running transaction has written; None: nothing that a read model shows."""
     with connection.cursor() as cursor:
         cursor.execute(
             # After a crash ids are handed out again: until somebody has raised the epoch, it is the one to come.

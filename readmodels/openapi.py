@@ -25,14 +25,14 @@ class QuerySchema(AutoSchema):
     view: Any  # a QueryView, or a view combined with one
 
     def get_operation_id(self) -> str:
-        """The read model's name, which is unique: OrderDetail, CustomerOrders."""
-        return self.view.read_model.__name__ if self._is_query() else super().get_operation_id()
+        """The read model's name, or the view's own for a second operation: OrderDetail, CustomerOrders."""
+        return self._name() if self._is_query() else super().get_operation_id()
 
     def get_summary(self) -> str | None:
-        """The read model's name in words: Order detail, Customer orders."""
+        """The same in words: Order detail, Customer orders."""
         if not self._is_query():
             return super().get_summary()
-        return re.sub("(?<!^)(?=[A-Z])", " ", self.view.read_model.__name__).capitalize()
+        return re.sub("(?<!^)(?=[A-Z])", " ", self._name()).capitalize()
 
     def get_description(self) -> str:  # type: ignore[override]
         """What the read model is, as it was declared."""
@@ -61,6 +61,9 @@ class QuerySchema(AutoSchema):
 
     def _is_query(self) -> bool:
         return self.method == "GET"
+
+    def _name(self) -> str:
+        return str(self.view.operation or self.view.read_model.__name__)
 
     def _answer(self) -> dict[str, Any]:
         of = self.view.read_model

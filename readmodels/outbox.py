@@ -97,24 +97,23 @@ def shards_with_work(lane: Lane) -> list[int]:
 def visible(
     cursor: CursorWrapper, shards: Sequence[int], limit: int, only: Sequence[int] | None = None
 ) -> list[Change]:
-    """The oldest changes of the shards that the snapshot shows and that are due; of `only` these ids, if given.
-
-    One that has failed before stands alone, so that nothing else goes down with it again.
-    """
+    """The oldest changes of the shards that the snapshot shows and that are due; of `only` these ids, if given."""
     cursor.execute(
         f"SELECT {COLUMNS} FROM readmodels_change WHERE shard = ANY(%s) AND (id = ANY(%s) OR (%s AND {IS_DUE}))"
         " ORDER BY id LIMIT %s",
         [list(shards), list(only or ()), only is None, limit],
     )
-    found = [_change(row) for row in cursor.fetchall()]
-    untried = [change for change in found if not change.attempts]
-    return found if only is not None else untried or found[:1]
+    return [_change(row) for row in cursor.fetchall()]
 
 
 def due(shards: Sequence[int], limit: int) -> list[int]:
-    """The ids of the changes that a batch of the shards would take now."""
+    """The ids of the changes that a batch of the shards would take now.
+
+    One that has failed before stands alone, so that nothing else goes down with it again.
+    """
     with connection.cursor() as cursor:
-        return [change.id for change in visible(cursor, shards, limit)]
+        found = visible(cursor, shards, limit)
+    return [change.id for change in found if not change.attempts] or [change.id for change in found[:1]]
 
 
 # Truncations wait for a rebuild; what failed waits for its time; what is left for newer code waits for that.

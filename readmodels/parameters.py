@@ -56,9 +56,9 @@ def days(first: str, last: str, most: int) -> tuple[date, date]:
     """The first and last day of the parameters `from` and `to`; raises ValidationError, also for too many days."""
     start, end = _day("from", first), _day("to", last)
     if end < start:
-        raise ValidationError({"to": ["Must not be before `from`."]})
+        raise ValidationError({"to": ["Must not be before `from`."]}, code="out_of_order")
     if (end - start).days >= most:
-        raise ValidationError({"to": [f"At most {most} days are accepted."]})
+        raise ValidationError({"to": [f"At most {most} days are accepted."]}, code="too_many")
     return start, end
 
 

@@ -55,6 +55,7 @@ class Batch:
     filled: frozenset[int]
     made: list[tuple[str, int, str]]  # (read model, generation, root key) of the writes, where anything is parked
     is_full: bool  # there may be more than this batch took
+    suspect: int | None  # the oldest change that is due and was tried before, by id; it is to be tried alone
     progress: str | None
 
     @property
@@ -116,6 +117,9 @@ def _project_or_isolate(store: Store, shards: Sequence[int]) -> tuple[int, bool]
                     isolation.in_parts(due, lambda some: project(store, shards, only=some), alone)
                     return len(due), True
                 batch = project(store, shards, limit)
+                # However many others keep coming, and however many were tried before: a batch of those, one of these.
+                if batch.suspect is not None:
+                    alone(batch.suspect)
                 return len(batch.changes), batch.is_full
             except Exception as error:
                 if isolation.is_transient(error):
@@ -191,8 +195,12 @@ def read(
     started_ms = store.now_ms()
     with snapshot.reading() as (cursor, now):
         visible = outbox.visible(cursor, shards, limit, only)
-        if only is None and any(change.attempts for change in visible):
-            raise isolation.Suspect
+        is_full = len(visible) == limit
+        suspects = [change for change in visible if change.attempts] if only is None else []
+        if suspects:
+            visible = [change for change in visible if not change.attempts]
+            if not visible:
+                raise isolation.Suspect
         current = generations.current(cursor) if of is None else [of]
         known = buckets.read(cursor)
         if wide is None:
@@ -201,13 +209,14 @@ def read(
             chosen = Chosen(visible, wide)
         by_generation = [building.writes_for(cursor, each, chosen.changes, chosen.wide) for each in current]
         made = building.made(current, by_generation) if deadletters.exist(cursor) else []
-        is_full = len(visible) == limit or len(chosen.changes) < len(visible)
+        is_full = is_full or len(chosen.changes) < len(visible)
         # What the bulk lane has done, the next sweep says.
         is_told = not is_full and not chosen.wide and of is None and set(shards) <= set(Lane.LIVE.value)
         progress = consistency.progress(cursor, now, current, chosen.changes) if is_told else None
     attempt = consistency.attempt(started_ms, now, known.markers)
     writes = [write for writes in by_generation for write in writes]
-    return Batch(attempt, now, chosen.changes, chosen.wide, writes, known.filled, made, is_full, progress)
+    suspect = suspects[0].id if suspects else None
+    return Batch(attempt, now, chosen.changes, chosen.wide, writes, known.filled, made, is_full, suspect, progress)
 
 
 def write(store: Store, batch: Batch) -> None:

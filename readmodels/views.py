@@ -31,6 +31,8 @@ class QueryView(ApiView):
 
     schema = QuerySchema()
     read_model: ClassVar[type[ReadModel]]
+    # The operation's name in the API document; else the read model's, which stands for one operation only.
+    operation: ClassVar[str | None] = None
     # How long shared stores may keep a public answer.
     public_seconds: ClassVar[int] = 5
 
@@ -57,7 +59,7 @@ class DocumentView(QueryView):
         """The document as stored."""
         parameters.only(request, ())
         wish = http.asked(request)
-        key = address[self.key]
+        key = self.key_of(request.user, address)
 
         def may_read(body: bytes) -> bool:
             return self.may_read(request.user, key, body)
@@ -67,6 +69,10 @@ class DocumentView(QueryView):
             raise Http404
         etag = http.document_etag(answer.version, self._row_version(answer.body))
         return self._respond(request, answer.body, etag, answer.freshness, wish)
+
+    def key_of(self, principal: Any, address: Mapping[str, Any]) -> Any:
+        """The document's key: of the address, unless a view has it from who asks."""
+        return address[self.key]
 
     def may_read(self, principal: Any, key: Any, body: bytes) -> bool:
         """Whether the principal may read this document; called whenever it is found, again and again while it is waited

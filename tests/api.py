@@ -14,6 +14,9 @@ PASSWORD = "horse-staple-battery"
 
 
 def person(name: str, **roles: bool) -> User:
+    """A user; staff has both of staff's roles unless told otherwise."""
+    if roles.get("is_staff"):
+        roles = {"is_support": True, "is_catalogue": True} | roles
     user = register_user(email=f"{name}@example.com", name=name.title(), password=PASSWORD)
     for role, holds in roles.items():
         setattr(user, role, holds)
@@ -24,9 +27,13 @@ def person(name: str, **roles: bool) -> User:
 def client_of(user: User | None) -> APIClient:
     client = APIClient()
     if user is not None:
-        _, token = AuthToken.objects.create(user=user)
-        client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {access_of(user)}")
     return client
+
+
+def access_of(user: User) -> str:
+    """A new access token of the user's."""
+    return str(AuthToken.objects.create(user=user)[1])
 
 
 def body(response: HttpResponse) -> Any:

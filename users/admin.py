@@ -23,6 +23,9 @@ from users.models import User, normalise_email
 admin.site.unregister(AuthToken)
 
 
+FLAGS = ("is_active", "is_staff", "is_support", "is_catalogue", "is_superuser")
+
+
 class NormalisedEmail:
     """A form whose e-mail is compared as it is stored."""
 
@@ -59,13 +62,13 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     add_form = AddUserForm
     ordering = ("-id",)
     list_display: tuple[str, ...] = ("email", "name", "country", "is_active", "is_staff", "version")
-    list_filter = ("is_active", "is_staff", "country")
+    list_filter = (*FLAGS, "country")
     search_fields = ("email", "name", "external_ref")
     readonly_fields: ClassVar[tuple[str, ...]] = ("version", "external_ref", "created_at", "last_login")
     actions = ("deactivate", "reactivate", "erase")
     fieldsets: ClassVar[tuple[Any, ...]] = (
         (None, {"fields": ("email", "password", "name", "country")}),
-        ("Permissions", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        ("Permissions", {"fields": (*FLAGS, "groups", "user_permissions")}),
         ("Record", {"fields": ("version", "external_ref", "created_at", "last_login")}),
     )
     add_fieldsets = (

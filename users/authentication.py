@@ -25,6 +25,7 @@ from readmodels.query import reader
 from users.readmodels.access_grant import AccessGrant
 
 SCHEME = "Bearer"
+ROLES = ("is_staff", "is_superuser", "is_support", "is_catalogue")
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,200}")
 
 
@@ -35,6 +36,9 @@ class Principal:
     user_id: int | None
     is_staff: bool = False
     is_superuser: bool = False
+    # A superuser has every role.
+    is_support: bool = False
+    is_catalogue: bool = False
 
     @property
     def is_authenticated(self) -> bool:
@@ -95,7 +99,7 @@ def _granted(token: str) -> tuple[Principal, str]:
     grant = json.loads(answer.body) if answer.body else None
     if grant is None or not grant["is_active"] or _is_over(grant["expires_at"]):
         raise AuthenticationFailed
-    return Principal(grant["user_id"], grant["is_staff"], grant["is_superuser"]), digest
+    return _principal(**{name: grant[name] for name in ("user_id", *ROLES)}), digest
 
 
 def _is_over(expires_at: str | None) -> bool:
@@ -104,4 +108,8 @@ def _is_over(expires_at: str | None) -> bool:
 
 def _in_table(token: str) -> tuple[Principal, str]:
     user, row = TokenAuthentication().authenticate_credentials(token.encode())
-    return Principal(user.pk, user.is_staff, user.is_superuser), row.digest
+    return _principal(user_id=user.pk, **{name: getattr(user, name) for name in ROLES}), row.digest
+
+
+def _principal(user_id: int, is_superuser: bool, is_staff: bool, is_support: bool, is_catalogue: bool) -> Principal:
+    return Principal(user_id, is_staff, is_superuser, is_support or is_superuser, is_catalogue or is_superuser)

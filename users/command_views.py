@@ -1,7 +1,7 @@
 """(0) POST and PATCH on users and their access: parse, call a command, answer with a consistency token."""
 
 from django.urls import reverse
-from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -10,11 +10,11 @@ from readmodels.errors import NotYet, ReadModelError
 from readmodels.query import reader
 from users.access import Access, sign_in, sign_out, sign_out_everywhere
 from users.authentication import Principal, principal_of
-from users.command_http import CommandView, expected_version, one_command, parsed
+from users.command_http import CommandView, IfMatch, expected_version, one_command, parsed
 from users.command_openapi import documented
 from users.commands import change_email, deactivate_user, register_user, rename_user
 from users.models import User
-from users.permissions import require_self_or_staff
+from users.permissions import require_self_or_support
 from users.readmodels.access_grant import AccessGrant
 from users.serializers import AccessState, ChangeUserInput, LogInInput, NoInput, RegisterInput, UserState
 
@@ -33,17 +33,24 @@ class UserRegistration(CommandView):
         wanted = parsed(RegisterInput, request)
         with one_command(request) as done:
             user = register_user(**wanted)
-        return done.answer(UserState(user).data, 201, reverse("user", args=[user.pk]))
+            return done.answer(UserState(user).data, 201, reverse("user", args=[user.pk]), about=user.pk)
 
 
 class UserCommands(CommandView):
-    """Changing a user, by themselves and staff."""
+    """Changing a user, by themselves and support."""
 
-    @documented("change_user", ChangeUserInput, UserState)
+    if_match = IfMatch.FOREIGN
+
+    @documented("change_user", ChangeUserInput, UserState, if_match=if_match)
     def patch(self, request: Request, user_id: int) -> Response:
-        """The user has this name and e-mail."""
-        require_self_or_staff(principal_of(request), user_id)
-        wanted, version = parsed(ChangeUserInput, request), expected_version(request)
+        """The user has this name and e-mail; one's own e-mail is changed with the password, at /api/account/email."""
+        require_self_or_support(principal_of(request), user_id)
+        is_own = principal_of(request).user_id == user_id
+        wanted = parsed(ChangeUserInput, request)
+        if is_own and "email" in wanted:
+            # Whoever signs in by it owns the account: a token alone, perhaps a stolen one, must not move it.
+            raise ValidationError({"email": ["Your own e-mail is changed with your password, at /api/account/email."]})
+        version = expected_version(request, self.if_match, is_own=is_own)
         with one_command(request) as done:
             _require_no_peer(principal_of(request), user_id)
             # The first of the two locks the row, so the version that it was held against stands for both.
@@ -52,22 +59,22 @@ class UserCommands(CommandView):
                 version = None
             if "email" in wanted:
                 user = change_email(user_id=user_id, email=wanted["email"], expected_version=version)
-        return done.answer(UserState(user).data)
+            return done.answer(UserState(user).data, about=user_id)
 
 
 class UserDeactivation(CommandView):
-    """Closing an account, by its user and staff."""
+    """Closing an account, by its user and support."""
 
     @documented("deactivate_user", NoInput, UserState)
     def post(self, request: Request, user_id: int) -> Response:
         """The user can't log in nor order, and is logged out everywhere."""
-        require_self_or_staff(principal_of(request), user_id)
+        require_self_or_support(principal_of(request), user_id)
         parsed(NoInput, request)
         version = expected_version(request)
         with one_command(request) as done:
             _require_no_peer(principal_of(request), user_id)
             user = deactivate_user(user_id=user_id, expected_version=version)
-        return done.answer(UserState(user).data)
+            return done.answer(UserState(user).data, about=user_id)
 
 
 class LogIn(CommandView):
@@ -75,11 +82,11 @@ class LogIn(CommandView):
 
     public_methods = frozenset({"POST"})
 
-    @documented("log_in", LogInInput, AccessState, has_version=False, is_public=True)
+    @documented("log_in", LogInInput, AccessState, has_version=False, is_public=True, is_repeatable=False)
     def post(self, request: Request) -> Response:
         """A token that queries and commands take from now on."""
         wanted = parsed(LogInInput, request)
-        with one_command(request) as done:
+        with one_command(request, is_repeatable=False) as done:
             access = sign_in(**wanted)
         if access is None:
             raise AuthenticationFailed("E-mail or password is wrong.")
@@ -98,7 +105,7 @@ class LogOut(CommandView):
         parsed(NoInput, request)
         with one_command(request) as done:
             sign_out(digest=str(request.auth))
-        return done.answer(None)
+            return done.answer(None)
 
 
 class LogOutEverywhere(CommandView):
@@ -110,11 +117,11 @@ class LogOutEverywhere(CommandView):
         parsed(NoInput, request)
         with one_command(request) as done:
             sign_out_everywhere(digest=str(request.auth))
-        return done.answer(None)
+            return done.answer(None)
 
 
 def _require_no_peer(principal: Principal, user_id: int) -> None:
-    """Staff change customers; other staff are a superuser's to change, or one could take over the other's account."""
+    """Support change customers; other staff are a superuser's to change, or one could take over the other's account."""
     is_own = principal.user_id == user_id
     if not is_own and not principal.is_superuser and User.objects.filter(pk=user_id, is_staff=True).exists():
         raise PermissionDenied("Only a superuser may change other staff.")

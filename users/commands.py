@@ -4,7 +4,7 @@ A command that would change nothing writes nothing. `expected_version` refuses t
 """
 
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
@@ -13,7 +13,15 @@ from django.db import transaction
 from knox.models import AuthToken
 
 from users.constraints import refused_if_taken
-from users.errors import EmailTaken, InvalidCountry, InvalidEmail, InvalidName, UserNotFound, WeakPassword
+from users.errors import (
+    EmailTaken,
+    InvalidCountry,
+    InvalidEmail,
+    InvalidName,
+    UserNotFound,
+    WeakPassword,
+    WrongPassword,
+)
 from users.models import User, normalise_email
 from users.text import clean_text, is_readable
 from users.versions import change, require_version
@@ -54,6 +62,27 @@ def change_email(*, user_id: int, email: str, expected_version: int | None = Non
 
 
 @transaction.atomic
+def confirm_password(*, user_id: int, password: str, expected_version: int | None = None) -> None:
+    """The password is the user's, and stays so until the transaction ends. Raises UserNotFound, StaleVersion,
+    WrongPassword.
+    """
+    if not check_password(password, _locked(user_id, expected_version).password):
+        raise WrongPassword
+
+
+@transaction.atomic
+def change_password(*, user_id: int, password: str, kept_digest: str) -> User:
+    """The user signs in with this password; of their tokens the one with this hash goes on, the others end.
+
+    Raises UserNotFound, WeakPassword.
+    """
+    user = _locked(user_id, None)
+    _check_password(password, user)
+    AuthToken.objects.filter(user=user).exclude(digest=kept_digest).delete()
+    return change(user, password=make_password(password))
+
+
+@transaction.atomic
 def deactivate_user(*, user_id: int, expected_version: int | None = None) -> User:
     """The user can't sign in nor order, and is signed out everywhere. Raises UserNotFound, StaleVersion."""
     user = _locked(user_id, expected_version)
@@ -91,6 +120,8 @@ def erase_user(*, user_id: int, expected_version: int | None = None) -> User:
         last_login=None,
         is_active=False,
         is_staff=False,
+        is_support=False,
+        is_catalogue=False,
         is_superuser=False,
     )
 

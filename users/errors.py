@@ -102,3 +102,14 @@ class WeakPassword(UserError):
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__(" ".join(problems), problems=problems)
+
+
+class WrongPassword(UserError):
+    """The password that was to prove who asks is not the user's."""
+
+    kind = Kind.INVALID
+    code = "wrong_password"
+    field = "current_password"
+
+    def __init__(self) -> None:
+        super().__init__("That is not the account's password.")

@@ -1,4 +1,4 @@
-"""The write model of users: one table, for those who sign in and those an import brought along."""
+"""The write model of users: those who sign in and those an import brought along, and what commands answered."""
 
 from typing import Any
 
@@ -38,6 +38,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     external_ref = models.CharField(max_length=64, unique=True, null=True, blank=True, editable=False)
     is_active = models.BooleanField(default=True, db_default=True)
     is_staff = models.BooleanField(default=False, db_default=False)
+    # What staff do: support sees and changes customers and orders, catalogue the products. A superuser does both.
+    is_support = models.BooleanField(default=False, db_default=False)
+    is_catalogue = models.BooleanField(default=False, db_default=False)
     # Defaults in the database too, so that rows written from psql or by COPY need not name these columns.
     version = models.PositiveIntegerField(default=1, db_default=1, editable=False)
     created_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
@@ -53,6 +56,11 @@ class User(AbstractBaseUser, PermissionsMixin):
             # With this check the plain unique index on email compares case-insensitively.
             models.CheckConstraint(condition=Q(email=Lower("email")), name="users_user_email_is_lower_case"),
             models.CheckConstraint(condition=~Q(name=""), name="users_user_name_is_not_empty"),
+            models.CheckConstraint(
+                condition=Q(is_staff=True) | Q(is_support=False, is_catalogue=False),
+                name="users_user_roles_are_for_staff",
+                violation_error_message="Only staff have the roles support and catalogue.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -69,6 +77,27 @@ class User(AbstractBaseUser, PermissionsMixin):
     def get_short_name(self) -> str:
         """Return the name."""
         return self.name
+
+
+class KeptAnswer(models.Model):
+    """What a command answered, as long as its idempotency key may be repeated (users/kept_answers.py)."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    fingerprint = models.CharField(max_length=64)
+    # Both for erasure. No constraints: a user who is deleted meanwhile must not fail a command that has done its work.
+    asked_by = models.ForeignKey(User, models.CASCADE, null=True, db_constraint=False, related_name="+")
+    about = models.ForeignKey(User, models.CASCADE, null=True, db_constraint=False, related_name="+")
+    status = models.PositiveSmallIntegerField()
+    headers = models.JSONField()
+    body = models.TextField()
+    # Indexed for forget_expired.
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "users_kept_answer"
+
+    def __str__(self) -> str:
+        return self.digest
 
 
 def normalise_email(email: str) -> str:

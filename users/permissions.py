@@ -18,18 +18,24 @@ class SignedIn(BasePermission):
         return is_public or bool(request.user.is_authenticated)
 
 
-def is_self_or_staff(principal: Principal, user_id: int) -> bool:
-    """Whether this is the user, or staff."""
-    return principal.is_staff or principal.user_id == user_id
+def is_self_or_support(principal: Principal, user_id: int) -> bool:
+    """Whether this is the user, or support."""
+    return principal.is_support or principal.user_id == user_id
 
 
-def require_staff(principal: Principal) -> None:
+def require_support(principal: Principal) -> None:
     """Raises PermissionDenied for anybody else."""
-    if not principal.is_staff:
-        raise PermissionDenied("Only staff may do this.")
+    if not principal.is_support:
+        raise PermissionDenied("Only support may do this.")
 
 
-def require_self_or_staff(principal: Principal, user_id: int) -> None:
+def require_catalogue(principal: Principal) -> None:
+    """Raises PermissionDenied for anybody else."""
+    if not principal.is_catalogue:
+        raise PermissionDenied("Only staff of the catalogue may do this.")
+
+
+def require_self_or_support(principal: Principal, user_id: int) -> None:
     """Raises NotFound for anybody else, whether or not there is such a user."""
-    if not is_self_or_staff(principal, user_id):
+    if not is_self_or_support(principal, user_id):
         raise NotFound

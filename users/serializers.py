@@ -3,15 +3,18 @@
 Strict: nothing is ignored and nothing converted, so that a client's mistake shows at once.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from users.commands import LONGEST_PASSWORD
 
 LARGEST_ID = 2**63 - 1
+
+Input = TypeVar("Input", bound="StrictInput")
 
 
 class StrictText(serializers.CharField):
@@ -64,10 +67,18 @@ class StrictChange(StrictInput):
         return attrs
 
 
+def shown(summary: str, value: dict[str, Any]) -> Callable[[type[Input]], type[Input]]:
+    """The API document shows this example of the input."""
+    return extend_schema_serializer(examples=[OpenApiExample("usual", value, summary=summary, request_only=True)])
+
+
 class NoInput(StrictInput):
     """An action that needs no body."""
 
 
+@shown(
+    "A customer", {"email": "ada@example.com", "name": "Ada Byron", "password": "a-long-demo-password", "country": "UK"}
+)
 class RegisterInput(StrictInput):
     """A new user."""
 
@@ -77,6 +88,7 @@ class RegisterInput(StrictInput):
     country = StrictText(max_length=60, required=False, allow_blank=True)
 
 
+@shown("Another name", {"name": "Ada King"})
 class ChangeUserInput(StrictChange):
     """What a user's page can change."""
 
@@ -84,6 +96,23 @@ class ChangeUserInput(StrictChange):
     email = StrictText(max_length=254, required=False)
 
 
+@shown("Another password", {"current_password": "a-long-demo-password", "password": "another-long-phrase"})
+class ChangePasswordInput(StrictInput):
+    """The password as it is and as it shall be."""
+
+    current_password = StrictText(max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True)
+    password = StrictText(max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True)
+
+
+@shown("Another e-mail", {"email": "countess@example.com", "current_password": "a-long-demo-password"})
+class ChangeEmailInput(StrictInput):
+    """The e-mail to sign in with, and the password as it is."""
+
+    email = StrictText(max_length=254)
+    current_password = StrictText(max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True)
+
+
+@shown("A customer of the demo", {"email": "customer@example.com", "password": "demo-customer-password"})
 class LogInInput(StrictInput):
     """E-mail and password."""
 

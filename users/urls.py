@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from users import account_command_views as account
 from users import command_views as commands
 from users import query_views as queries
 
@@ -14,6 +15,9 @@ urlpatterns = [
     path("users", commands.UserRegistration.as_view(), name="users"),
     path("users/<int:user_id>", UserResource.as_view(), name="user"),
     path("users/<int:user_id>/deactivate", commands.UserDeactivation.as_view()),
+    path("account", queries.AccountQuery.as_view(), name="account"),
+    path("account/password", account.AccountPassword.as_view()),
+    path("account/email", account.AccountEmail.as_view()),
     path("auth/login", commands.LogIn.as_view()),
     path("auth/logout", commands.LogOut.as_view()),
     path("auth/logout-all", commands.LogOutEverywhere.as_view()),

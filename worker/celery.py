@@ -5,6 +5,8 @@ import os
 from celery import Celery
 from kombu.transport.redis import Channel
 
+from worker.upkeep import Upkeep
+
 # Messages carry nothing, so none is put back into the broker when the connection to it breaks. With kombu 5.7 the
 # attempt ended the worker: "'NoneType' object has no attribute 'hostname'", in every other loss of a busy broker.
 Channel.do_restore = False
@@ -23,4 +25,5 @@ if "CELERY_BROKER_URL" in os.environ:
 
 app = Celery("worker")
 app.config_from_object("worker.config")
+app.steps["worker"].add(Upkeep)
 app.autodiscover_tasks()

@@ -35,7 +35,7 @@ task_soft_time_limit = 600
 task_time_limit = 660
 # A task whose process was killed holds its place for so long. Of 109 times that one or all processes were killed under
 # load, changes came through within 3 s 108 times, and after 4.1 s; with Celery's 10 s 100 times, and after 6.1 s.
-worker_lost_wait = 0.5
+worker_lost_wait = 0.1
 beat_schedule = SCHEDULE
 timezone = "UTC"
 # Celery closes the database connection after each task unless told this; reusing it halves commit-to-visible.

@@ -9,8 +9,9 @@ import csv
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from django.conf import settings
 from django.http import HttpRequest, UnreadablePostError
@@ -18,6 +19,9 @@ from django.http import HttpRequest, UnreadablePostError
 from orders.batch.csv_rows import columns, read_row
 from orders.batch.errors import LengthRequired, MalformedPayload, NoRoom, PayloadTooLarge
 from orders.batch.models import PayloadFormat
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 BLOCK_BYTES = 65_536
 # What one order over HTTP may have too.
@@ -34,6 +38,12 @@ class Received:
     bytes: int = 0
     lines: int = 0
     columns: list[str] = field(default_factory=list)
+    hash: "_Hash" = field(default_factory=sha256)
+
+    @property
+    def digest(self) -> str:
+        """What the same payload of the same format has too, and no other."""
+        return f"{self.format}:{self.hash.hexdigest()}"
 
 
 @contextmanager
@@ -107,6 +117,7 @@ def _take(lines: Iterable[bytes], payload: Received, check: Callable[[str, Recei
             check(text, payload)
             has_order = has_order or not is_header
         payload.file.write(line)
+        payload.hash.update(line)
     if not has_order:
         raise MalformedPayload("The body holds no order.")
 

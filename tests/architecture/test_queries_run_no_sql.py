@@ -6,18 +6,19 @@ from contextlib import contextmanager
 import pytest
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.urls import URLPattern, URLResolver, get_resolver
 
 from orders.batch.models import ImportJob
 from project import problems
 from readmodels.testing import drain
 from tests.api import client_of, person
+from tests.routes import api_routes, routes
 from tests.rows import add_line, add_order, add_product
 
 # One request per route that answers GET; a route without one fails the test below.
 SAMPLES = {
     "api": "/api",
     "api/": "/api/",
+    "api/account": "/api/account",
     "api/users/<int:user_id>": "/api/users/1",
     "api/users/<int:user_id>/orders": "/api/users/1/orders?status=placed",
     "api/orders": "/api/orders?status=placed",
@@ -41,19 +42,9 @@ class SqlWasRun(AssertionError):
     """A query endpoint turned to the database."""
 
 
-def routes(patterns=None, prefix="") -> Iterator[tuple[str, URLPattern]]:
-    for pattern in get_resolver().url_patterns if patterns is None else patterns:
-        path = prefix + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from routes(pattern.url_patterns, path)
-        else:
-            yield path, pattern
-
-
 def query_routes() -> list[str]:
     """The routes under /api that answer GET."""
-    classes = {path: getattr(pattern.callback, "cls", None) for path, pattern in routes() if path.startswith("api")}
-    return sorted(path for path, view in classes.items() if view is not None and hasattr(view, "get"))
+    return sorted(path for path, view in api_routes().items() if hasattr(view, "get"))
 
 
 @contextmanager

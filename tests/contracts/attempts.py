@@ -168,7 +168,7 @@ def read_on(own: psycopg.Connection, store: Store) -> Batch:
     known = buckets.read(cursor)
     writes = [write for each in generations.current(cursor) for write in building.writes_for(cursor, each, changes)]
     attempt = consistency.attempt(started_ms, now, known.markers)
-    return Batch(attempt, now, changes, {}, writes, known.filled, [], False, None)
+    return Batch(attempt, now, changes, {}, writes, known.filled, [], False, None, None)
 
 
 def _key(write: object) -> str:

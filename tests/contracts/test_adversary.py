@@ -113,7 +113,7 @@ def pks(model):
 )
 def test_wrong_projector_is_caught_by_chance(store, rows, wrong):
     with pytest.raises(AssertionError, match=r"stale: |orphan: |goes back from version"):
-        testing.attack(store, [rename, move], schedules=300, seed=4, of=OF, attempt=wrong)
+        testing.attack(store, [rename, move], schedules=1000, seed=4, of=OF, attempt=wrong)
 
 
 def test_document_that_reads_a_hidden_table_is_caught(store, rows, declared, hidden):

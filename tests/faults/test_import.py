@@ -46,7 +46,7 @@ def api(system: System) -> Iterator[int]:
 @pytest.fixture
 def headers(system: System) -> dict[str, str]:
     """Of a request by staff."""
-    _, token = AuthToken.objects.create(user=add_user(is_staff=True))
+    _, token = AuthToken.objects.create(user=add_user(is_staff=True, is_support=True))
     return {"Authorization": f"Bearer {token}", "Content-Type": "application/x-ndjson"}
 
 

@@ -126,7 +126,7 @@ def test_expired_token_opens_nothing(ada, store):
 
 def test_new_role_is_had_as_soon_as_it_is_projected(ada, store):
     client = client_of(ada)
-    type(ada).objects.update(is_staff=True)
+    type(ada).objects.update(is_staff=True, is_support=True)
     drain(store)
     assert client.get("/api/orders?status=paid").status_code == 200
 

@@ -9,6 +9,7 @@ from tests.unreachable import no_postgresql, no_redis
 from users.models import User
 
 LINES = {"lines": [{"sku": "A", "quantity": 2}]}
+ANY = {"If-Match": "*"}
 
 
 @pytest.fixture
@@ -95,11 +96,11 @@ def test_other_users_are_out_of_reach_existing_or_not(clients):
 
 def test_staff_are_changed_by_superusers(clients, people):
     colleague = f"/api/users/{people['tim'].pk}"
-    assert clients["sam"].patch(colleague, {"email": "mine@example.com"}).status_code == 403
+    assert clients["sam"].patch(colleague, {"email": "mine@example.com"}, headers=ANY).status_code == 403
     assert clients["sam"].post(f"{colleague}/deactivate").status_code == 403
-    assert clients["sam"].patch("/api/users/1", {"name": "Countess"}).status_code == 200
+    assert clients["sam"].patch("/api/users/1", {"name": "Countess"}, headers=ANY).status_code == 200
     assert clients["eve"].post(f"{colleague}/deactivate").status_code == 200
-    assert body(clients["sam"].patch("/api/users/999", {"name": "Nobody"}))["code"] == "user_not_found"
+    assert body(clients["sam"].patch("/api/users/999", {"name": "Nobody"}, headers=ANY))["code"] == "user_not_found"
 
 
 def test_deactivated_user_is_signed_out_of_commands(clients):
@@ -198,12 +199,12 @@ def test_product_codes_that_no_address_can_hold_are_refused(clients, sku):
 
 def test_product_code_in_an_address_is_escaped(clients):
     made = clients["sam"].post("/api/products", {"sku": "B/ü ?#%".replace("/", " "), "name": "Odd", "price_cents": 1})
-    assert clients["sam"].patch(made["Location"], {"price_cents": 2}).status_code == 200
+    assert clients["sam"].patch(made["Location"], {"price_cents": 2}, headers=ANY).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/api/products/Z", "/api/products/%00"])
 def test_unknown_product_is_not_found(clients, path):
-    assert clients["sam"].patch(path, {"price_cents": 2}).status_code == 404
+    assert clients["sam"].patch(path, {"price_cents": 2}, headers=ANY).status_code == 404
 
 
 @pytest.mark.parametrize("order_id", [0, 999, 2**63, "9" * 5000])
@@ -243,13 +244,14 @@ def test_stale_version_is_refused_with_what_was_found(clients, order):
 
 def test_two_changes_at_once_are_held_against_one_version(clients):
     both = {"name": "Countess", "email": "countess@example.com"}
-    changed = clients["ada"].patch("/api/users/1", both, headers={"If-Match": '"1"'})
+    changed = clients["sam"].patch("/api/users/1", both, headers={"If-Match": '"1"'})
     assert (changed.status_code, body(changed)["version"]) == (200, 3)
-    assert clients["ada"].patch("/api/users/1", both, headers={"If-Match": '"1"'}).status_code == 412
+    assert clients["sam"].patch("/api/users/1", both, headers={"If-Match": '"1"'}).status_code == 412
 
 
 def test_second_change_refused_takes_the_first_back(clients):
-    response = clients["ada"].patch("/api/users/1", {"name": "Countess", "email": "bob@example.com"})
+    both = {"name": "Countess", "email": "bob@example.com"}
+    response = clients["sam"].patch("/api/users/1", both, headers=ANY)
     assert response.status_code == 409
     assert User.objects.get(pk=1).name == "Ada"
 
@@ -258,6 +260,18 @@ def test_second_change_refused_takes_the_first_back(clients):
 def test_if_match_that_is_no_version_is_refused(clients, order, etag):
     response = clients["ada"].post(f"{order}/pay", headers={"If-Match": etag})
     assert (response.status_code, fields(response)) == (400, ["If-Match"])
+
+
+@pytest.mark.parametrize("path", ["/api/products/A", "/api/users/1", "/api/users/999"])
+def test_staff_say_which_version_they_change(clients, path):
+    refused = clients["sam"].patch(path, {"name": "New"})
+    assert (refused.status_code, body(refused)["code"]) == (428, "version_required")
+    assert clients["sam"].patch(path, {"name": "New"}, headers={"If-Match": '"7"'}).status_code in (404, 412)
+
+
+def test_ones_own_row_is_changed_without_a_version(clients, people):
+    assert clients["ada"].patch("/api/users/1", {"name": "Countess"}).status_code == 200
+    assert clients["sam"].patch(f"/api/users/{people['sam'].pk}", {"name": "Samuel"}).status_code == 200
 
 
 def test_any_version_matches_a_star(clients, order):

@@ -4,6 +4,8 @@ import pytest
 
 from tests.api import body, client_of, person
 from tests.rows import add_product
+from users.commands import register_user
+from users.models import User
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -31,3 +33,52 @@ def test_every_example_of_an_order_is_accepted(document):
     staff = client_of(person("sam", is_staff=True))
     examples = document["paths"]["/api/orders"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     assert {staff.post("/api/orders", example["value"]).status_code for example in examples.values()} == {201}
+
+
+def commands(document):
+    """(path, method, operation) of all that writes."""
+    for path, operations in document["paths"].items():
+        yield from ((path, method, of) for method, of in operations.items() if method in METHODS - {"get"})
+
+
+def headers(operation):
+    return {each["name"]: each for each in operation["parameters"] if each["in"] == "header"}
+
+
+def test_every_command_but_log_in_takes_an_idempotency_key(document):
+    without = [path for path, _, of in commands(document) if "Idempotency-Key" not in headers(of)]
+    assert without == ["/api/auth/login"]
+    for path, _, operation in commands(document):
+        assert ("422" in operation["responses"]) == (path not in without)
+        assert "409" in operation["responses"]
+
+
+def test_version_is_demanded_where_others_may_be_at_it_too(document):
+    demanding = {(path, method) for path, method, of in commands(document) if "428" in of["responses"]}
+    assert demanding == {("/api/products/{sku}", "patch"), ("/api/users/{user_id}", "patch")}
+    for path, method in demanding:
+        asked = headers(document["paths"][path][method])["If-Match"]
+        assert asked.get("required", False) == (path == "/api/products/{sku}")
+        assert "412" in document["paths"][path][method]["responses"]
+
+
+def test_every_problem_status_is_described(document):
+    for status, response in document["components"]["responses"].items():
+        assert response["description"]
+        assert status.removeprefix("Problem").isdigit()
+    assert set(document["components"]["responses"]) >= {"Problem409", "Problem412", "Problem422", "Problem428"}
+
+
+def test_every_body_has_an_example_that_is_accepted(document):
+    add_product(sku="P-00001", stock=100)
+    bob = person("bob")
+    password = "a-long-demo-password"
+    staff = client_of(register_user(email="sam@example.com", name="Sam", password=password))
+    User.objects.filter(name="Sam").update(is_staff=True)
+    for path, method, operation in commands(document):
+        if "requestBody" not in operation or path == "/api/auth/login":
+            continue
+        for example in operation["requestBody"]["content"]["application/json"]["examples"].values():
+            address = path.format(user_id=bob.pk, sku="P-00001")
+            answer = getattr(staff, method)(address, example["value"], headers={"If-Match": "*"})
+            assert answer.status_code < 300, (path, answer.content)

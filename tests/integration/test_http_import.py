@@ -150,6 +150,17 @@ def test_empty_lines_are_passed_over(shop):
     assert (found["orders_made"], found["lines_read"], found["lines"]) == (2, 6, 6)
 
 
+def test_import_that_is_sent_again_under_its_key_is_made_once(shop):
+    key = {"Idempotency-Key": "till 7, Monday"}
+    lines = [json.dumps(order(external_ref=name)) for name in ("X-1", "X-2")]
+    first, again = (send(shop, "\n".join(lines), headers=key) for _ in range(2))
+    assert (again.status_code, again["Idempotent-Replayed"], again.content) == (202, "true", first.content)
+    assert again["Location"] == first["Location"]
+    other = send(shop, lines[0], headers=key)
+    assert (other.status_code, body(other)["code"]) == (422, "idempotency_key_reused")
+    assert ImportJob.objects.count() == 1
+
+
 # What is rejected stops nothing
 
 
@@ -426,13 +437,13 @@ def test_body_may_be_longer_than_that_of_other_commands(shop):
 # Who may
 
 
-def test_staff_alone_import(shop):
+def test_support_alone_imports(shop):
     assert send(shop, "{}", who="customer").status_code == 403
     assert send(shop, "{}", who="nobody").status_code == 401
     assert not ImportJob.objects.exists()
 
 
-def test_job_is_found_by_staff_alone(shop):
+def test_job_is_found_by_support_alone(shop):
     location = send_orders(shop, order())["Location"]
     testing.drain(shop["store"])
     foreign, absent = (shop["customer"].get(path) for path in (location, "/api/orders/import/999"))

@@ -90,7 +90,7 @@ def test_refund_takes_the_revenue_back(ada, staff):
 
 
 def test_new_price_and_name_are_on_the_card(staff):
-    changed = staff.patch("/api/products/A", {"name": "Apple", "price_cents": 99})
+    changed = staff.patch("/api/products/A", {"name": "Apple", "price_cents": 99}, headers={"If-Match": '"1"'})
     card = body(staff.get("/api/products/A", headers=after(changed)))
     assert (card["name"], card["price_cents"], card["version"]) == ("Apple", 99, 3)
     restocked = staff.post("/api/products/A/restock", {"quantity": 5})

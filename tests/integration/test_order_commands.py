@@ -192,8 +192,10 @@ def test_products_that_can_not_be_are_refused(db, values, error):
 def test_restocking_adds_and_takes(products):
     assert commands.restock_product(sku="A", quantity=5).stock == 15
     assert commands.restock_product(sku="A", quantity=-15).stock == 0
-    with pytest.raises(errors.InvalidStock):
+    with pytest.raises(errors.NotEnoughStock):
         commands.restock_product(sku="A", quantity=-1)
+    with pytest.raises(errors.TooMuchStock):
+        commands.restock_product(sku="A", quantity=10**9 + 1)
 
 
 @pytest.mark.parametrize("sku", ["nowhere", "A\x00"])

@@ -15,6 +15,7 @@ from readmodels import (
     consistency,
     deadletters,
     drift,
+    faults,
     generations,
     isolation,
     models,
@@ -70,6 +71,16 @@ def test_others_flow_past_a_poison_document(store):
     projector.settle(store)
     assert all(Reader(store).document(OrderDetail, order.pk).body for order in before + after)
     assert outbox.backlog_rows() == 1
+
+
+def test_change_tried_before_gets_its_turn_while_others_keep_coming(store, monkeypatch):
+    """As after a projector that was killed while it tried the change alone, on a system that is never idle."""
+    order = add_order(add_user())
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE readmodels_change SET attempts = 1 WHERE source = 'orders_order'")
+    monkeypatch.setattr(faults, "reached", lambda point, *rest: point == "after_snapshot" and add_user())
+    projector.settle(store)
+    assert body(store, OrderDetail, order.pk)["id"] == order.pk
 
 
 def test_poison_of_one_read_model_is_no_poison_of_another(store):

@@ -15,6 +15,8 @@ class AccessGrant(Document):
         "user_id": F("user_id"),
         "is_active": F("user__is_active"),
         "is_staff": F("user__is_staff"),
+        "is_support": F("user__is_support"),
+        "is_catalogue": F("user__is_catalogue"),
         "is_superuser": F("user__is_superuser"),
         "expires_at": F("expiry"),
     }

@@ -17,6 +17,8 @@ class UserProfile(Document):
         "country": F("country"),
         "is_active": F("is_active"),
         "is_staff": F("is_staff"),
+        "is_support": F("is_support"),
+        "is_catalogue": F("is_catalogue"),
         "version": F("version"),
         "created_at": F("created_at"),
     }
