@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from orders.batch.models import PayloadFormat
 from orders.batch.receiving import received
-from orders.batch.serializers import ImportJobState, ImportOrderInput
+from orders.batch.serializers import ImportJobState
 from orders.batch.starting import start_import
 from users.authentication import principal_of
 from users.command_http import CommandView, one_command
@@ -18,10 +18,19 @@ from users.command_openapi import documented
 from users.permissions import require_support
 
 FORMATS = {"application/x-ndjson": PayloadFormat.NDJSON, "text/csv": PayloadFormat.CSV}
-CSV_EXAMPLE = "external_ref,customer_id,placed_at,sku,quantity\nA-1,1,2026-01-31T12:00:00Z,P-00001,2\n"
+NDJSON_EXAMPLE = """\
+{"external_ref": "A-1", "customer_id": 1, "lines": [{"sku": "P-00001", "quantity": 2}]}
+{"is_guest": true, "placed_at": "2026-01-31T12:00:00Z", "lines": [{"sku": "P-00002", "quantity": 1}]}
+"""
+CSV_EXAMPLE = """\
+external_ref,customer_id,placed_at,sku,quantity
+A-1,1,2026-01-31T12:00:00Z,P-00001,2
+A-1,1,2026-01-31T12:00:00Z,P-00002,1
+"""
+# Text of which JSON Schema can't say more: what a line holds is judged when its order is made.
 TAKEN: dict[str, Any] = {
-    "application/x-ndjson": ImportOrderInput,
-    "text/csv": {"type": "string", "examples": [CSV_EXAMPLE]},
+    "application/x-ndjson": {"contentMediaType": "application/x-ndjson", "examples": [NDJSON_EXAMPLE]},
+    "text/csv": {"contentMediaType": "text/csv", "examples": [CSV_EXAMPLE]},
 }
 
 
@@ -30,9 +39,11 @@ class ImportOrders(CommandView):
 
     @documented("import_orders", TAKEN, ImportJobState, status=202, has_version=False)
     def post(self, request: Request) -> Response:
-        """The body is kept, and its orders will be made; an object of NDJSON per line, or CSV with a line per product.
+        """The body is kept, and its orders will be made; Location says how far they are.
 
-        Follow it at Location. An order that is not accepted is rejected for itself, with its line and the reason.
+        A line of NDJSON is an order as `POST /api/orders` takes it, with `customer_id` or `is_guest`, and if you like
+        `external_ref` and `placed_at`. Of a CSV, the lines that follow each other under one `external_ref` are an
+        order. One that is not accepted is rejected for itself, with its line and the reason.
         """
         require_support(principal_of(request))
         with (

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
@@ -33,16 +32,6 @@ class StrictPast(serializers.DateTimeField):
         return found.astimezone(UTC)
 
 
-@extend_schema_serializer(
-    examples=[
-        OpenApiExample(
-            "customer",
-            {"external_ref": "A-1", "customer_id": 1, "lines": [{"sku": "P-00001", "quantity": 2}]},
-            request_only=True,
-            media_type="application/x-ndjson",
-        )
-    ]
-)
 class ImportOrderInput(PlaceOrderInput):
     """One line of an import: an order, a customer's or a guest's; `external_ref` is its name elsewhere."""
 

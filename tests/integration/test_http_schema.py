@@ -29,6 +29,12 @@ NOT_IN_SCHEMA = {"blank", "out_of_order", "too_many", "contradiction"}
 CONFIG = {"checks": {"missing_required_header": {"expected-statuses": [400, 401, 403, 406, 415, 422, 428]}}}
 SIGNED = {"headers": ("Consistency-Token",), "query": ("cursor",)}
 
+
+@schemathesis.serializer("application/x-ndjson", "text/csv")
+def as_text(ctx, value) -> bytes:
+    return str(value).encode()
+
+
 schema = schemathesis.openapi.from_wsgi("/api/schema", application, config=schemathesis.Config.from_dict(CONFIG))
 
 
