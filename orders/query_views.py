@@ -5,7 +5,10 @@ from orders.readmodels.customer_orders import CustomerOrders
 from orders.readmodels.order_detail import OrderDetail
 from orders.readmodels.orders_by_status import OrdersByStatus
 from orders.readmodels.product_card import ProductCard
+from orders.readmodels.product_list import ProductList
 from orders.readmodels.sales_by_day import SalesByDay
+from readmodels.several_view import EitherView, SeveralView
+from readmodels.summary_view import SummaryView
 from readmodels.views import DailyView, DocumentView, PageView
 from users.authentication import Principal
 from users.permissions import is_self_or_staff
@@ -23,8 +26,30 @@ class OrderQuery(DocumentView):
         return may_read_order(principal, body)
 
 
+class OrdersByIdQuery(SeveralView):
+    """Several orders; to a customer their own, to staff all."""
+
+    read_model = OrderDetail
+    keys = "ids"
+
+    def may_read(self, principal: Principal, body: bytes) -> bool:
+        """Its customer and staff."""
+        return may_read_order(principal, body)
+
+
 class CustomerOrdersQuery(PageView):
     """A customer's orders, for themselves and staff."""
+
+    read_model = CustomerOrders
+    partition = "user_id"
+
+    def may_list(self, principal: Principal, partition: int) -> bool:
+        """Themselves and staff."""
+        return is_self_or_staff(principal, partition)
+
+
+class CustomerOrdersSummary(SummaryView):
+    """How many orders a customer has and what was paid for them, for themselves and staff."""
 
     read_model = CustomerOrders
     partition = "user_id"
@@ -43,6 +68,24 @@ class OrdersByStatusQuery(PageView):
     def may_list(self, principal: Principal, partition: str) -> bool:
         """Staff."""
         return principal.is_staff
+
+
+class OrdersQuery(EitherView):
+    """Orders by their ids, or all of one status."""
+
+    name = "Orders"
+    ways = {"ids": OrdersByIdQuery, "status": OrdersByStatusQuery}
+
+
+class ProductsQuery(PageView):
+    """All products, for anybody."""
+
+    read_model = ProductList
+    public_methods = frozenset({"GET", "HEAD"})
+
+    def may_list(self, principal: Principal, partition: str) -> bool:
+        """Anybody."""
+        return True
 
 
 class ProductQuery(DocumentView):
