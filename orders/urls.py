@@ -21,6 +21,7 @@ class ProductResource(queries.ProductQuery, product_commands.ProductCommands):
 
 urlpatterns = [
     path("orders", OrderList.as_view(), name="orders"),
+    path("orders/export", queries.OrdersExport.as_view(), name="orders-export"),
     path("orders/<int:order_id>", queries.OrderQuery.as_view(), name="order"),
     path("orders/<int:order_id>/pay", commands.PayOrder.as_view()),
     path("orders/<int:order_id>/ship", commands.ShipOrder.as_view()),

@@ -101,6 +101,14 @@ def days(first: str, last: str, most: int) -> tuple[date, date]:
     return start, end
 
 
+def open_days(first: str | None, last: str | None) -> tuple[date | None, date | None]:
+    """The same where either may be left out, for however many days."""
+    start, end = _day("from", first) if first is not None else None, _day("to", last) if last is not None else None
+    if start and end and end < start:
+        raise ValidationError({"to": ["Must not be before `from`."]})
+    return start, end
+
+
 def _day(name: str, text: str) -> date:
     try:
         if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):

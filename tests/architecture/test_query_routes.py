@@ -67,7 +67,9 @@ def test_every_answer_has_an_etag_its_age_and_who_may_keep_it(staff, route):
     assert (again.status_code, again.content) == (304, b"")
 
 
-@pytest.mark.parametrize("path", ["/api/orders/1/lines", "/api/orders/one", "/api/users/1/summary"])
+@pytest.mark.parametrize(
+    "path", ["/api/orders/export/", "/api/orders/1/lines", "/api/orders/one", "/api/users/1/summary"]
+)
 def test_unknown_route_is_404(staff, path):
     response = staff.get(path)
     assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
