@@ -14,6 +14,7 @@ urlpatterns = [
     path("users", commands.UserRegistration.as_view(), name="users"),
     path("users/<int:user_id>", UserResource.as_view(), name="user"),
     path("users/<int:user_id>/deactivate", commands.UserDeactivation.as_view()),
+    path("users/<int:user_id>/erase", commands.UserErasure.as_view()),
     path("auth/login", commands.LogIn.as_view()),
     path("auth/logout", commands.LogOut.as_view()),
     path("auth/logout-all", commands.LogOutEverywhere.as_view()),
