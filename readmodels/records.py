@@ -21,6 +21,8 @@ from readmodels.snapshot import Snapshot
 Record = tuple[dict[str, Any] | None, dict[str, Any] | None]
 
 ERASED = "erased with a person"
+# What kind of error it was: the name of its class.
+KIND = "COALESCE(substring(error FROM '^[A-Za-z_]+: '), '')"
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,9 @@ def forget_errors(read_model: str, roots: Sequence[str]) -> None:
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE readmodels_dead_letter SET traceback = '', error = split_part(error, ':', 1) || ': {ERASED}'"
-            " WHERE read_model = %s AND key = ANY(%s) AND (traceback <> '' OR NOT error LIKE %s)",
-            [read_model, list(roots), f"%: {ERASED}"],
+            f"UPDATE readmodels_dead_letter SET traceback = '', error = {KIND} || '{ERASED}'"
+            f" WHERE read_model = %s AND key = ANY(%s) AND (traceback <> '' OR error <> {KIND} || '{ERASED}')",
+            [read_model, list(roots)],
         )
 
 
@@ -88,7 +90,7 @@ def forget_quoted(patterns: Sequence[str]) -> dict[str, int]:
     """Dead letters and rounds of the scrub, of whatever documents, quote nothing like these; how many did, by table."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE readmodels_dead_letter SET traceback = '', error = split_part(error, ':', 1) || ': {ERASED}'"
+            f"UPDATE readmodels_dead_letter SET traceback = '', error = {KIND} || '{ERASED}'"
             " WHERE traceback ILIKE ANY(%(patterns)s) OR error ILIKE ANY(%(patterns)s)",
             {"patterns": list(patterns)},
         )

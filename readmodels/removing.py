@@ -6,7 +6,8 @@ looked for must outlive the attempts that it keeps out; it expires as soon as th
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from django.db import connection
 
@@ -44,30 +45,31 @@ def is_served(key: str, known: Registered) -> bool:
     return not NAME.fullmatch(key) or (generation is not None and generation.state not in GIVEN_UP)
 
 
-def remove(store: Store, hits: Iterable[Hit], known: Registered) -> dict[str, int]:
+def remove(store: Store, hits: Sequence[Hit], known: Registered) -> dict[str, int]:
     """Each hit is gone, or is what a fresh build gives, or expires; returns how many there were, by place."""
     found: dict[str, int] = {}
-    places: dict[Generation, dict[Place, None]] = {}
-    uneven: dict[Generation, dict[str, None]] = {}
+    places: dict[int, dict[Place, None]] = defaultdict(dict)
+    uneven: dict[int, dict[str, None]] = defaultdict(dict)
     for hit in hits:
         name = place_name(hit.key, known)
         found[name] = found.get(name, 0) + 1
         generation = generation_of(hit.key, known)
-        if hit.is_name:
-            store.run(_shortened(hit.key))
         if generation is None or generation.state in GIVEN_UP or generation.plan.is_newer:
             if not is_served(hit.key, known):
                 _take_out(store, hit)
             continue
         place, partition = _place(generation, hit)
         if place:
-            places.setdefault(generation, {})[place] = None
+            places[generation.id][place] = None
         if partition is not None:
-            uneven.setdefault(generation, {})[partition] = None
-    for generation, some in places.items():
-        _mend(store, generation, list(some))
-    for generation, names in uneven.items():
-        mending.even_out(store, generation, list(names))
+            uneven[generation.id][partition] = None
+    # Rows first: index and measures are what their rows say.
+    for generation in known.values():
+        _mend(store, generation, list(places[generation.id]))
+        if generation.id in uneven:
+            mending.even_out(store, generation, list(uneven[generation.id]))
+    # Last: what was just found to be gone is a tombstone now.
+    store.run([call for hit in hits if hit.is_name for call in _shortened(hit.key)])
     return found
 
 

@@ -21,7 +21,7 @@ def in_redis(client: redis.Redis, *texts: str) -> list[str]:
     found = []
     for key in client.scan_iter(count=1000):
         parts = [key, *(part or b"" for part in READS[client.type(key)](client, key))]
-        if any(text.lower().encode() in part.lower() for text in texts for part in parts):
+        if any(text.lower() in part.decode(errors="replace").lower() for text in texts for part in parts):
             found.append(key.decode())
     return sorted(found)
 

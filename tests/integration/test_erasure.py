@@ -66,7 +66,7 @@ def found_in(receipt, name: str) -> int:
 
 def park(user: User, of: str = "UserProfile", source: str = "users_user", key: object = None) -> None:
     number = models.Generation.objects.get(read_model=of, state="live").number
-    before = {"id": user.pk, "email": EMAIL}
+    before = {"id": user.pk, "email": EMAIL} if source == "users_user" else {"id": key, "customer_id": user.pk}
     error, trace = f"DataError: {NAME} is too long", f"Traceback: {EMAIL}"
     deadletters.park([Failure(of, number, source, str(key or user.pk), before, [1], error, trace)], attempts=5)
 
@@ -76,8 +76,6 @@ def park(user: User, of: str = "UserProfile", source: str = "users_user", key: o
 
 def test_no_byte_is_left_of_somebody_with_a_long_history(store, staff, zuleika):
     client_of(zuleika)
-    park(zuleika)
-    park(zuleika, "OrderDetail", "orders_order", zuleika.orders.first().pk)
     sam = User.objects.get(name="Sam")
     LogEntry.objects.log_actions(sam.pk, [zuleika], CHANGE, [{"changed": {"name": NAME}}])
     mine, others = SessionStore(), SessionStore()
@@ -89,6 +87,8 @@ def test_no_byte_is_left_of_somebody_with_a_long_history(store, staff, zuleika):
     for read_model in ("UserProfile", "OrderDetail"):
         switching.begin(read_model)
     testing.drain(store)
+    park(zuleika)
+    park(zuleika, "OrderDetail", "orders_order", zuleika.orders.first().pk)
     rename_user(user_id=zuleika.pk, name=f"{NAME} III")  # is not projected yet
     assert len(everywhere(store)) > 8
     receipt = receipt_of(erase(staff, zuleika))
