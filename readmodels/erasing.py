@@ -127,7 +127,7 @@ def _store_together(
     attempt = consistency.attempt(started_ms, now, markers)
     for start in range(0, len(writes), conf().batch_rows):
         store.apply(attempt, writes[start : start + conf().batch_rows])
-    records.forget_errors(plan.name, sorted(named))
+    deadletters.mute(plan.name, sorted(named))
     for write in writes:
         if held[place_of(write)].is_served:
             place.found += 1

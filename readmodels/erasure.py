@@ -10,14 +10,14 @@ Done again, all of it changes nothing. Stopped anywhere, it is done again. docs/
 out of reach: backups, logs, dead rows that PostgreSQL has not vacuumed yet.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from django.db import connection
 
-from readmodels import erasing, looking, records, removing
+from readmodels import deadletters, erasing, keys, looking, records, removing, retention
 from readmodels.erasing import Place, summed
 from readmodels.errors import StoreUnavailable
 from readmodels.looking import Needles, looked_for
@@ -63,6 +63,7 @@ def erase(
     """
     outcome = Outcome()
     texts, others = Needles(alone), Needles(shared)
+    deadletters.begin_erasing()
     since, places = erasing.settle(store, row, lambda count: on_step("documents", count))
     for _ in range(PASSES):
         # Again in each pass: an attempt that was under way may have moved a change on in between.
@@ -79,8 +80,14 @@ def erase(
     return outcome
 
 
+def may_expire(left: Iterable[str]) -> bool:
+    """Whether any of what is left lies in a read model, where tombstones go once no attempt is left to keep out."""
+    return any(place.endswith(")") for place in left)
+
+
 def _look(store: Store, texts: Needles, others: Needles, outcome: Outcome, on_step: OnStep) -> list[Place]:
     """What is found in the read models' Redis is removed, and counted as left until the next look."""
+    store.expire_rows(range(keys.BUCKETS), retention.TOMBSTONES)
     known = removing.registered()
     says = looked_for(texts, others, lambda key: removing.is_served(key, known))
     hits = list(islice(looking.in_redis(store, says, lambda count: on_step("keys", count)), MOST_HITS))

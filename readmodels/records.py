@@ -14,15 +14,11 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Model
 
-from readmodels import heartbeat
+from readmodels import deadletters, heartbeat
 from readmodels.snapshot import Snapshot
 
 # What a changed row was before, and after.
 Record = tuple[dict[str, Any] | None, dict[str, Any] | None]
-
-ERASED = "erased with a person"
-# What kind of error it was: the name of its class.
-KIND = "COALESCE(substring(error FROM '^[A-Za-z_]+: '), '')"
 
 
 @dataclass(frozen=True)
@@ -55,19 +51,6 @@ def of_row(cursor: CursorWrapper, row: Row) -> list[Record]:
     return [(row.before, now), *known]
 
 
-def forget_errors(read_model: str, roots: Sequence[str]) -> None:
-    """Dead letters of these root rows say no more what went wrong: messages and tracebacks quote values.
-
-    What kind of error it was stays; the engine goes by that.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE readmodels_dead_letter SET traceback = '', error = {KIND} || '{ERASED}'"
-            f" WHERE read_model = %s AND key = ANY(%s) AND (traceback <> '' OR error <> {KIND} || '{ERASED}')",
-            [read_model, list(roots)],
-        )
-
-
 def forget(row: Row, since: Snapshot) -> dict[str, int]:
     """What the snapshot shows of changes of the row holds nothing that the row does not hold; returns how many rows
     were changed, by table.
@@ -88,13 +71,8 @@ def forget(row: Row, since: Snapshot) -> dict[str, int]:
 
 def forget_quoted(patterns: Sequence[str]) -> dict[str, int]:
     """Dead letters and rounds of the scrub, of whatever documents, quote nothing like these; how many did, by table."""
+    letters = deadletters.mute_quoting(patterns)
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE readmodels_dead_letter SET traceback = '', error = {KIND} || '{ERASED}'"
-            " WHERE traceback ILIKE ANY(%(patterns)s) OR error ILIKE ANY(%(patterns)s)",
-            {"patterns": list(patterns)},
-        )
-        letters = cursor.rowcount
         # The round begins anew.
         cursor.execute(
             "UPDATE readmodels_scrub SET position = NULL, suspects = '[]'"

@@ -27,7 +27,7 @@ def in_redis(client: redis.Redis, *texts: str) -> list[str]:
 
 
 def in_postgresql(*texts: str) -> list[str]:
-    """The rows, as text, that hold any of the texts, each after its table's name; in schemas that are not the server's."""
+    """The rows, as text, that hold any of the texts, each after its table's name, the server's own left out."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"

@@ -18,7 +18,7 @@ from knox.models import AuthToken
 
 from users.admin_history import note_change
 from users.erasure import Erased, complete, erase_customer
-from users.models import User, normalise_email
+from users.models import Erasure, User, normalise_email
 
 # Knox's page would make a token for anybody, and show it. Whoever has to be signed out is deactivated.
 admin.site.unregister(AuthToken)
@@ -122,6 +122,28 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
         if not receipt.is_verified:
             text = f"User {receipt.user_id}: not everything is gone yet, or was not looked at; see the receipt."
             self.message_user(request, text, messages.WARNING)
+
+
+@admin.register(Erasure)
+class ErasureAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Receipts, to be read only."""
+
+    list_display = ("user_id", "by_id", "began_at", "completed_at", "is_verified")
+    list_filter = ("is_verified",)
+    search_fields = ("=user_id",)
+    ordering = ("-id",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody: `erase_customer` writes them."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Erasure | None = None) -> bool:
+        """Nobody."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Erasure | None = None) -> bool:
+        """Nobody: they say whom to erase again after a restore."""
+        return False
 
 
 def _set_active(users: QuerySet[User], is_active: bool) -> list[User]:

@@ -2,6 +2,8 @@
 older copy of Redis.
 """
 
+from typing import Any
+
 import pytest
 
 from orders.models import Order
@@ -14,6 +16,7 @@ from readmodels import (
     deadletters,
     filling,
     generations,
+    isolation,
     models,
     outbox,
     snapshot,
@@ -188,6 +191,45 @@ def test_retried_dead_letter_brings_nothing_back(store, zuleika):
     deadletters.retry(letter.id)
     testing.drain(store)
     assert held(store) == []
+
+
+def test_what_fails_late_is_parked_without_what_it_says(store, zuleika):
+    """An attempt that read before the erasure parks its error after."""
+    order = zuleika.orders.first()
+    with snapshot.reading() as (cursor, before):
+        current = generations.current(cursor)
+    assert erase(zuleika).is_verified
+    built = next(each for each in current if each.plan.name == "OrderDetail")
+    failure = isolation.failure(built, str(order.pk), {"name": NAME}, [1], ValueError(f"{EMAIL} of {NAME}"))
+    deadletters.park([failure], 5, before)
+    assert scan.in_postgresql(EMAIL, NAME) == []
+    [letter] = deadletters.listed()
+    assert letter.error == "ValueError: erased with a person"
+    with snapshot.reading() as (_, after):
+        pass
+    deadletters.park([failure], 5, after)
+    assert deadletters.listed()[0].error == f"ValueError: {EMAIL} of {NAME}"
+
+
+def test_what_fails_late_while_filling_is_parked_without_what_it_says(store, zuleika, configured, monkeypatch):
+    configured(BATCH_ROWS=1)
+    built = generation(OrderDetail)
+
+    parks = filling._park_next
+
+    def fails(*args: object) -> None:
+        raise ValueError(f"{EMAIL} of {NAME}")
+
+    def parks_late(*args: Any) -> str | None:
+        monkeypatch.undo()
+        erase(zuleika)
+        return parks(*args)
+
+    monkeypatch.setattr(building, "root_builds", fails)
+    monkeypatch.setattr(filling, "_park_next", parks_late)
+    filling.fill(store, built, range(256), lambda rows: None)
+    assert [letter.error for letter in deadletters.listed()] == ["ValueError: erased with a person"]
+    assert scan.in_postgresql(EMAIL, NAME) == []
 
 
 # Redis of before

@@ -7,14 +7,11 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.db import connection
-from knox.models import AuthToken
 
 from orders.readmodels.order_detail import OrderDetail
 from readmodels import connection as redis_connection
 from readmodels import deadletters, generations, models, outbox, switching, testing
 from readmodels.deadletters import Failure
-from readmodels.errors import StoreUnavailable
-from readmodels.query import Reader
 from readmodels.store import Store
 from tests import scan
 from tests.api import PASSWORD, body, client_of, fields, person
@@ -144,7 +141,7 @@ def name_in_generation(store: Store, read_model: str, number: int) -> list[str]:
 def test_generations_that_nobody_is_served_forget_too(store, staff, zuleika, state, read_model):
     switching.begin(read_model)
     testing.drain(store)
-    old, live = models.Generation.objects.filter(read_model=read_model).order_by("number")
+    old, _ = models.Generation.objects.filter(read_model=read_model).order_by("number")
     models.Generation.objects.filter(pk=old.pk).update(state=state)
     assert name_in_generation(store, read_model, old.number)
     assert receipt_of(erase(staff, zuleika))["is_verified"]
