@@ -13,12 +13,11 @@ out of reach: backups, logs, dead rows that PostgreSQL has not vacuumed yet.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 from django.db import connection
 
 from readmodels import deadletters, erasing, keys, looking, records, removing, retention
-from readmodels.erasing import Place, summed
+from readmodels.erasing import Place
 from readmodels.errors import StoreUnavailable
 from readmodels.looking import Needles, looked_for
 from readmodels.records import Row as Row
@@ -34,9 +33,12 @@ OnStep = Callable[[str, int], object]
 
 @dataclass
 class Outcome:
-    """What was found and done, by place; what is left, by place; what could not be looked at; whether it was looked."""
+    """What was found and done, by place: of what the row's documents are, and of what was met by looking. What is left,
+    by place; what could not be looked at; whether it was looked.
+    """
 
-    places: list[dict[str, Any]] = field(default_factory=list)
+    settled: list[Place] = field(default_factory=list)
+    met: list[Place] = field(default_factory=list)
     left: dict[str, int] = field(default_factory=dict)
     unlooked: list[str] = field(default_factory=list)
     is_looked_for: bool = False
@@ -64,19 +66,18 @@ def erase(
     outcome = Outcome()
     texts, others = Needles(alone), Needles(shared)
     deadletters.begin_erasing()
-    since, places = erasing.settle(store, row, lambda count: on_step("documents", count))
+    since, outcome.settled = erasing.settle(store, row, lambda count: on_step("documents", count))
     for _ in range(PASSES):
         # Again in each pass: an attempt that was under way may have moved a change on in between.
-        places += _rewritten(records.forget(row, since))
+        outcome.met += _rewritten(records.forget(row, since))
         if not texts:
             break
-        places += _rewritten(records.forget_quoted(texts.patterns))
-        places += _look(store, texts, others, outcome, on_step)
+        outcome.met += _rewritten(records.forget_quoted(texts.patterns))
+        _look(store, texts, others, outcome, on_step)
         if not outcome.left:
             break
     with connection.cursor() as cursor:
         outcome.left |= dict.fromkeys(erasing.newer(cursor), 1)
-    outcome.places = summed(places)
     return outcome
 
 
@@ -85,7 +86,7 @@ def may_expire(left: Iterable[str]) -> bool:
     return any(place.endswith(")") for place in left)
 
 
-def _look(store: Store, texts: Needles, others: Needles, outcome: Outcome, on_step: OnStep) -> list[Place]:
+def _look(store: Store, texts: Needles, others: Needles, outcome: Outcome, on_step: OnStep) -> None:
     """What is found in the read models' Redis is removed, and counted as left until the next look."""
     store.expire_rows(range(keys.BUCKETS), retention.TOMBSTONES)
     known = removing.registered()
@@ -95,7 +96,7 @@ def _look(store: Store, texts: Needles, others: Needles, outcome: Outcome, on_st
     tables, outcome.unlooked = looking.in_postgresql(texts, lambda count: on_step("tables", count))
     outcome.left = {**removed, **_in_the_broker(texts, outcome), **tables}
     outcome.is_looked_for = True
-    return [Place(name, found=count, removed=count) for name, count in removed.items()]
+    outcome.met += [Place(name, found=count, removed=count) for name, count in removed.items()]
 
 
 def _in_the_broker(texts: Needles, outcome: Outcome) -> dict[str, int]:

@@ -7,6 +7,7 @@ What to look for is kept in memory only. Nothing here changes anything.
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from django.db import DatabaseError
@@ -59,12 +60,11 @@ def in_redis(store: Store, is_looked_for: LookedFor, on_batch: Callable[[int], o
         is_first = False
         following, names = store.ask([("SCAN", scan, "COUNT", SCANNED)])[1][0]
         scan = int(following)
-        kinds = store.ask([("TYPE", name) for name in names])[1] if names else []
-        for name, kind in zip(names, kinds, strict=True):
+        for name, parts in _parts(store, names):
             key = name.decode(errors="replace")
             if is_looked_for(key, name):
                 yield Hit(key, None, is_name=True)
-            for part, value in _parts(store, name, kind.decode()):
+            for part, value in parts:
                 if is_looked_for(key, part + b"\0" + value):
                     yield Hit(key, part.decode(errors="replace") or None)
         on_batch(len(names))
@@ -105,48 +105,59 @@ TABLES = """
     ORDER BY c.relname"""
 
 
-def _parts(store: Store, name: bytes, kind: str) -> Iterator[tuple[bytes, bytes]]:
-    """(field, member or nothing; value or nothing) of a key; what has gone meanwhile has none."""
-    if kind == "string":
-        [value] = store.ask([("GET", name)])[1]
-        yield from [(b"", value)] if value is not None else []
-    elif kind in SCANS:
-        yield from _scanned(store, name, kind)
-    elif kind == "list":
-        yield from _listed(store, name)
-    elif kind == "stream":
-        yield from _streamed(store, name)
+# What reads the first of a key, by its type; of most keys that is all there is, so it is asked for several at once.
+FIRST: dict[str, Callable[[bytes], tuple[Any, ...]]] = {
+    "string": lambda name: ("GET", name),
+    "hash": lambda name: ("HSCAN", name, 0, "COUNT", SOME),
+    "zset": lambda name: ("ZSCAN", name, 0, "COUNT", SOME),
+    "set": lambda name: ("SSCAN", name, 0, "COUNT", SOME),
+    "list": lambda name: ("LRANGE", name, 0, SOME - 1),
+    "stream": lambda name: ("XRANGE", name, "-", "+", "COUNT", SOME),
+}
+Parts = Iterable[tuple[bytes, bytes]]
 
 
-SCANS = {"hash": "HSCAN", "zset": "ZSCAN", "set": "SSCAN"}
+def _parts(store: Store, names: Sequence[bytes]) -> Iterator[tuple[bytes, Parts]]:
+    """(key, its parts) of each: (field, member or nothing; value or nothing). What has gone meanwhile has none."""
+    kinds = [kind.decode() for kind in store.ask([("TYPE", name) for name in names])[1]] if names else []
+    known = [(name, kind) for name, kind in zip(names, kinds, strict=True) if kind in FIRST]
+    firsts = store.ask([FIRST[kind](name) for name, kind in known])[1] if known else []
+    for (name, kind), first in zip(known, firsts, strict=True):
+        if kind == "string":
+            yield name, [(b"", first)] if first is not None else []
+        elif kind == "list":
+            yield name, _listed(store, name, first)
+        elif kind == "stream":
+            yield name, _streamed(store, name, first)
+        else:
+            yield name, _scanned(store, name, kind, first)
 
 
-def _scanned(store: Store, name: bytes, kind: str) -> Iterator[tuple[bytes, bytes]]:
-    scan, is_first = 0, True
-    while scan or is_first:
-        is_first = False
-        following, flat = store.ask([(SCANS[kind], name, scan, "COUNT", SOME)])[1][0]
-        scan = int(following)
+def _scanned(store: Store, name: bytes, kind: str, first: Any) -> Iterator[tuple[bytes, bytes]]:
+    command = FIRST[kind](name)[0]
+    while True:
+        following, flat = first
         if kind == "set":
             yield from ((member, b"") for member in flat)
         else:
             yield from zip(flat[::2], flat[1::2], strict=True)
+        if not int(following):
+            return
+        first = store.ask([(command, name, int(following), "COUNT", SOME)])[1][0]
 
 
-def _listed(store: Store, name: bytes) -> Iterator[tuple[bytes, bytes]]:
-    start, values = 0, [b""]
+def _listed(store: Store, name: bytes, values: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    start = 0
     while values:
-        [values] = store.ask([("LRANGE", name, start, start + SOME - 1)])[1]
         yield from ((b"", value) for value in values)
         start += SOME
+        [values] = store.ask([("LRANGE", name, start, start + SOME - 1)])[1]
 
 
-def _streamed(store: Store, name: bytes) -> Iterator[tuple[bytes, bytes]]:
-    start, entries = b"-", [(b"", [b""])]
+def _streamed(store: Store, name: bytes, entries: Sequence[Any]) -> Iterator[tuple[bytes, bytes]]:
     while entries:
-        [entries] = store.ask([("XRANGE", name, start, "+", "COUNT", SOME)])[1]
         yield from ((b"", b"\0".join(fields)) for _, fields in entries)
-        start = b"(" + entries[-1][0] if entries else start
+        [entries] = store.ask([("XRANGE", name, b"(" + entries[-1][0], "+", "COUNT", SOME)])[1]
 
 
 def _forms(text: str) -> Sequence[str]:

@@ -80,7 +80,9 @@ def complete(erased: Erased, *, is_again: bool = False, on_step: OnStep = lambda
         # Not its text, which may quote a row.
         log.warning("erasure_not_complete", user_id=person.user_id, reason=type(error).__name__)
         return receipt
-    receipt.places = summed([*receipt.places, *found.places])
+    # Done again, what is settled says nothing of the person any more.
+    settled = found.settled if receipt.completed_at is None else []
+    receipt.places = summed([*receipt.places, *settled, *found.met])
     if found.is_looked_for:
         receipt.is_verified, receipt.left, receipt.unlooked = found.is_clean, found.left, found.unlooked
     Erasure.objects.filter(pk=receipt.pk).update(

@@ -170,6 +170,30 @@ def test_what_a_dropped_generation_left_behind_is_found(store, staff, zuleika):
     assert found_in(receipt, "OrderDetail 99 (gone)") == 1
 
 
+MANY = 1200  # more than is read of a key at a time
+
+
+@pytest.mark.parametrize("kind", ["hash", "zset", "set", "list", "stream"])
+def test_whatever_redis_holds_is_searched_to_its_end(store, staff, zuleika, kind):
+    key, texts = "rm:{b007}:OrderDetail:99:1", [*(f"{number:04}" for number in range(MANY)), f"9999 {EMAIL}"]
+    for text in texts:
+        {
+            "hash": lambda text: store._client.hset(key, text, text),
+            "zset": lambda text: store._client.zadd(key, {text: 0}),
+            "set": lambda text: store._client.sadd(key, text),
+            "list": lambda text: store._client.rpush(key, text),
+            "stream": lambda text: store._client.xadd(key, {"text": text}),
+        }[kind](text)
+    receipt = receipt_of(erase(staff, zuleika))
+    assert (receipt["is_verified"], found_in(receipt, "OrderDetail 99 (gone)")) == (True, 1)
+    assert everywhere(store) == []
+
+
+def test_the_broker_is_searched_too(store, staff, zuleika):
+    redis_connection.broker().rpush("live", f"somebody's own message: {EMAIL}")
+    assert receipt_of(erase(staff, zuleika))["left"] == {"broker": 1}
+
+
 def test_drift_that_holds_the_address_is_mended(store, staff, zuleika):
     """Where no dependency leads to: somebody's hand, or a fault of the engine."""
     sam = User.objects.get(name="Sam")
