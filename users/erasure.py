@@ -83,10 +83,11 @@ def complete(erased: Erased, *, is_again: bool = False, on_step: OnStep = lambda
     # Done again, what is settled says nothing of the person any more.
     settled = found.settled if receipt.completed_at is None else []
     receipt.places = summed([*receipt.places, *settled, *found.met])
+    said_at = Now() if found.is_looked_for or receipt.completed_at is None else receipt.completed_at
     if found.is_looked_for:
         receipt.is_verified, receipt.left, receipt.unlooked = found.is_clean, found.left, found.unlooked
     Erasure.objects.filter(pk=receipt.pk).update(
-        completed_at=Now(),
+        completed_at=said_at,
         places=receipt.places,
         is_verified=receipt.is_verified,
         left=receipt.left,
