@@ -83,7 +83,7 @@ class UserDeactivation(CommandView):
 class UserErasure(CommandView):
     """Erasing a person, by themselves with their password, and by staff; of staff by superusers."""
 
-    @documented("erase_user", EraseInput, ReceiptState, has_version=False)
+    @documented("erase_customer", EraseInput, ReceiptState, has_version=False)
     def post(self, request: Request, user_id: int) -> Response:
         """Nothing says who the user was: neither tables nor read models. Their orders stay. Answers with a receipt.
 
