@@ -18,6 +18,7 @@ MATRIX = {
     ("GET", "api/users/<int:user_id>"): OWNER_AND_SUPPORT,
     ("PATCH", "api/users/<int:user_id>"): OWNER_AND_SUPPORT,
     ("POST", "api/users/<int:user_id>/deactivate"): OWNER_AND_SUPPORT,
+    ("POST", "api/users/<int:user_id>/erase"): OWNER_AND_SUPPORT,
     ("POST", "api/auth/login"): ANYBODY,
     ("POST", "api/auth/logout"): SIGNED_IN,
     ("POST", "api/auth/logout-all"): SIGNED_IN,
