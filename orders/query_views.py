@@ -6,8 +6,13 @@ from orders.readmodels.import_report import ImportReport
 from orders.readmodels.order_detail import OrderDetail
 from orders.readmodels.orders_by_status import OrdersByStatus
 from orders.readmodels.product_card import ProductCard
+from orders.readmodels.product_list import ProductList
 from orders.readmodels.sales_by_day import SalesByDay
+from readmodels.export_view import ExportView
+from readmodels.several_view import EitherView, SeveralView
+from readmodels.summary_view import SummaryView
 from readmodels.views import DailyView, DocumentView, PageView
+from readmodels.walking_days import Walk
 from users.authentication import Principal
 from users.permissions import is_self_or_support
 
@@ -24,8 +29,30 @@ class OrderQuery(DocumentView):
         return may_read_order(principal, body)
 
 
+class OrdersByIdQuery(SeveralView):
+    """Several orders; to a customer their own, to support all."""
+
+    read_model = OrderDetail
+    keys = "ids"
+
+    def may_read(self, principal: Principal, body: bytes) -> bool:
+        """Its customer and support."""
+        return may_read_order(principal, body)
+
+
 class CustomerOrdersQuery(PageView):
     """A customer's orders, for themselves and support."""
+
+    read_model = CustomerOrders
+    partition = "user_id"
+
+    def may_list(self, principal: Principal, partition: int) -> bool:
+        """Themselves and support."""
+        return is_self_or_support(principal, partition)
+
+
+class CustomerOrdersSummary(SummaryView):
+    """How many orders a customer has and what was paid for them, for themselves and support."""
 
     read_model = CustomerOrders
     partition = "user_id"
@@ -44,6 +71,48 @@ class OrdersByStatusQuery(PageView):
     def may_list(self, principal: Principal, partition: str) -> bool:
         """Support."""
         return principal.is_support
+
+
+class OrdersQuery(EitherView):
+    """Orders by their ids, or all of one status."""
+
+    name = "Orders"
+    ways = {"ids": OrdersByIdQuery, "status": OrdersByStatusQuery}
+
+
+class OrdersExport(ExportView):
+    """All orders, for support, day by day (UTC); no snapshot: each order as it is when its turn comes."""
+
+    read_model = OrderDetail
+    # An order never changes its day, so one that changes its status meanwhile is neither missed nor doubled.
+    walk = Walk(OrderDetail, by_day=SalesByDay, key="id", ends=OrdersByStatus, moment="placed_at")
+    columns = {
+        "id": "id",
+        "status": "status",
+        "currency": "currency",
+        "total_cents": "total_cents",
+        "placed_at": "placed_at",
+        "updated_at": "updated_at",
+        "version": "version",
+        "customer_id": "customer.id",
+        "customer_name": "customer.name",
+    }
+    file_name = "orders"
+
+    def may_export(self, principal: Principal) -> bool:
+        """Support."""
+        return principal.is_support
+
+
+class ProductsQuery(PageView):
+    """All products, for anybody."""
+
+    read_model = ProductList
+    public_methods = frozenset({"GET", "HEAD"})
+
+    def may_list(self, principal: Principal, partition: str) -> bool:
+        """Anybody."""
+        return True
 
 
 class ProductQuery(DocumentView):

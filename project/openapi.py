@@ -34,6 +34,7 @@ MEANINGS = {
     "404": "There is no such thing, or it is not yours to know of.",
     "406": "Answers are JSON.",
     "409": "The present state does not allow it; `facts` says what was found. Or the idempotency key is in use.",
+    "410": "The list was built anew since the cursor was issued; begin with the first page.",
     "411": "A body of this size needs a Content-Length.",
     "412": "The row has changed since the version in If-Match.",
     "413": "The body is too large.",
@@ -64,6 +65,8 @@ def _statuses(path: str, method: str, operation: dict[str, Any]) -> list[str]:
         found += ["401", "403"]
     if "{" in path:
         found.append("404")
+    if "cursor" in names:
+        found.append("410")
     if method != "get":
         found += ["409", "413", "415"]
     if "application/x-ndjson" in operation.get("requestBody", {}).get("content", {}):

@@ -2,8 +2,8 @@
 
 from typing import Any, ClassVar
 
+from django.http import HttpResponse
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
@@ -20,6 +20,6 @@ class ApiView(APIView):
         else:
             super().perform_authentication(request)
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # type: ignore[override]
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
         """The methods of the address, in Allow."""
-        return Response(status=204)
+        return HttpResponse(status=204)

@@ -54,6 +54,18 @@ def writes_for(
     return _rows(cursor, generation, roots, own)
 
 
+def places(cursor: CursorWrapper, generation: Generation, roots: set[str], own: Sequence[Change]) -> list[Write]:
+    """Where these root rows' documents or rows are, or may have been before these changes of theirs; each as a write
+    that says that nothing is there.
+    """
+    plan = generation.plan
+    if plan.kind == "document":
+        keys = _document_keys(cursor, plan, roots, own)
+        return [_document(generation, key, None) for key in sorted(keys)]
+    found = {(row_id, partition) for row_id, partition in _places(cursor, plan, roots, own)}
+    return [RowWrite(plan.name, generation.number, partition, row_id) for row_id, partition in sorted(found)]
+
+
 def own_roots(plan: Plan, change: Change) -> set[str]:
     """The root keys that the change names itself, without a look at other tables."""
     if change.key and _is_child(change, plan):

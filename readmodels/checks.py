@@ -21,6 +21,7 @@ from django.db.models import (
     Model,
     TextField,
     UUIDField,
+    Value,
 )
 from django.db.models.expressions import OrderBy
 
@@ -89,8 +90,12 @@ def _document_problems(document: type[Document]) -> Iterator[str]:
 
 
 def _collection_problems(collection: type[Collection]) -> Iterator[str]:
-    if not columns_of(collection.partition_by, collection.root):
-        yield "partition_by reads no column: a collection of one partition would live on one server"
+    is_meant = isinstance(collection.partition_by, Value)
+    if not is_meant and not columns_of(collection.partition_by, collection.root):
+        yield (
+            "partition_by reads no column: all rows would live on one server; where there are few, and they change "
+            "seldom, say that it is meant with Value('all')"
+        )
     yield from _key_problem("partition_by", _type_of(collection.partition_by, collection.root))
     yield from _order_problems(collection)
     if len(collection.filter_by) > MAX_FILTERS:

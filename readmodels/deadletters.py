@@ -5,7 +5,7 @@ Later changes to a parked document try it again by themselves; one that succeeds
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,8 +14,9 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 
-from readmodels import models, outbox
+from readmodels import acknowledged, models, outbox
 from readmodels.errors import Died
+from readmodels.snapshot import Snapshot, is_visible
 
 log = structlog.get_logger()
 
@@ -112,11 +113,21 @@ def discard(id: int) -> bool:
     return bool(deleted)
 
 
-def park(failures: Iterable[Failure], attempts: int) -> None:
-    """Each failed document has one dead letter, with the writers of all changes that it stands for."""
-    for failure in failures:
-        _insert(failure, attempts)
-        log.error("parked", read_model=failure.read_model, key=failure.key, error=failure.error, attempts=attempts)
+def park(failures: Iterable[Failure], attempts: int, seen_in: Snapshot | None = None) -> None:
+    """Each failed document has one dead letter, with the writers of all changes that it stands for.
+
+    Where somebody was erased since the snapshot that the failures were seen in, these quote nothing.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        acknowledged.hold(cursor)  # who begins to erase waits for this, or is seen here
+        is_mute = seen_in is not None and _was_erased_since(cursor, seen_in)
+        for failure in failures:
+            # Where it was before the scrub finds, too.
+            failure = replace(failure, before=None) if is_mute else failure
+            _insert(failure, attempts)
+            if is_mute:
+                mute(failure.read_model, [failure.key])
+            log.error("parked", read_model=failure.read_model, key=failure.key, error=failure.error, attempts=attempts)
 
 
 def _insert(failure: Failure, attempts: int) -> None:
@@ -142,6 +153,47 @@ def _insert(failure: Failure, attempts: int) -> None:
                 failure.at,
             ],
         )
+
+
+def begin_erasing() -> None:
+    """From here on, what an attempt parks that read before quotes nothing; who is at it now has ended."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        acknowledged.hold_alone(cursor)
+        cursor.execute(
+            "UPDATE readmodels_heartbeat SET erased_xid = pg_current_xact_id()::text::bigint, erased_epoch = epoch"
+            " FROM readmodels_clock"
+        )
+
+
+def mute(read_model: str, roots: Sequence[str]) -> None:
+    """The dead letters of these root rows say no more what went wrong but for its kind: errors quote values."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE readmodels_dead_letter SET traceback = '', error = {MUTED}"
+            f" WHERE read_model = %s AND key = ANY(%s) AND (traceback <> '' OR error <> {MUTED})",
+            [read_model, list(roots)],
+        )
+
+
+def mute_quoting(patterns: Sequence[str]) -> int:
+    """The same for those that quote any of these, of whatever row; returns how many there were."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE readmodels_dead_letter SET traceback = '', error = {MUTED}"
+            " WHERE traceback ILIKE ANY(%(patterns)s) OR error ILIKE ANY(%(patterns)s)",
+            {"patterns": list(patterns)},
+        )
+        return int(cursor.rowcount)
+
+
+# The engine goes by the kind of an error.
+MUTED = "COALESCE(substring(error FROM '^[A-Za-z_]+: '), '') || 'erased with a person'"
+
+
+def _was_erased_since(cursor: CursorWrapper, seen_in: Snapshot) -> bool:
+    cursor.execute("SELECT erased_epoch, erased_xid FROM readmodels_heartbeat")
+    epoch, xid = cursor.fetchone()
+    return bool(epoch > seen_in.epoch or (epoch == seen_in.epoch and not is_visible(xid, seen_in.text)))
 
 
 def exist(cursor: CursorWrapper) -> bool:

@@ -93,6 +93,10 @@ class CursorOver(ReadModelError):
     is_transient = False
 
 
+class ExportUnderWay(ReadModelError):
+    """This process sends another export; each keeps one of its few threads for as long as it is read."""
+
+
 class Died(ReadModelError):
     """The projector died at this document, each time it was tried."""
 

@@ -11,6 +11,7 @@ from readmodels.conf import conf
 from readmodels.errors import Died
 from readmodels.generations import Generation
 from readmodels.ranges import Range
+from readmodels.snapshot import Snapshot
 from readmodels.store import Store
 from readmodels.values import bucket_of
 
@@ -60,7 +61,9 @@ def fill(
     rows = conf().batch_rows
     is_more = True
     while is_more:
+        began = None
         try:
+            began = _now() if rows == 1 else None
             count, last = _fill_range(store, generation, into, (after, upto), rows)
         except Exception as error:
             if isolation.is_transient(error):
@@ -68,7 +71,7 @@ def fill(
             if rows > 1:
                 rows = max(1, rows // 8)
                 continue
-            count, last = 1, _park_next(generation, after, error)
+            count, last = 1, _park_next(generation, after, error, began)
         is_more, after = last is not None, last
         # Back to full ranges once past what failed.
         rows = conf().batch_rows if rows == 1 else rows
@@ -91,16 +94,21 @@ def _fill_range(
     return len(roots), roots[-1] if len(roots) == rows else None
 
 
-def _park_next(generation: Generation, after: str | None, error: Exception) -> str | None:
+def _now() -> Snapshot:
+    with snapshot.reading() as (_, now):
+        return now
+
+
+def _park_next(generation: Generation, after: str | None, error: Exception, seen_in: Snapshot | None) -> str | None:
     """The row after the given one is parked in this generation; returns its key, None where there is none."""
     with connection.cursor() as cursor:
         roots = building.roots_between(cursor, generation.plan, after, None, 1)
     if not roots:
         return None
-    _park(generation, roots, error)
+    _park(generation, roots, error, seen_in)
     return roots[0]
 
 
-def _park(generation: Generation, roots: Sequence[str], error: Exception) -> None:
+def _park(generation: Generation, roots: Sequence[str], error: Exception, seen_in: Snapshot | None = None) -> None:
     """Each of these root rows is parked in this generation."""
-    deadletters.park([isolation.failure(generation, root, None, [], error) for root in roots], attempts=1)
+    deadletters.park([isolation.failure(generation, root, None, [], error) for root in roots], 1, seen_in)

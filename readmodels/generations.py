@@ -44,17 +44,25 @@ def current(cursor: CursorWrapper) -> list[Generation]:
 
     Those that only newer code can build are not among them.
     """
+    return [generation for generation in _registered(cursor, GIVEN_UP) if not generation.plan.is_newer]
+
+
+def every(cursor: CursorWrapper) -> list[Generation]:
+    """All that Redis may hold anything of, as the cursor's snapshot shows them: also given up, also of newer code."""
+    return _registered(cursor, ())
+
+
+def _registered(cursor: CursorWrapper, ignored: Sequence[GenerationState]) -> list[Generation]:
     cursor.execute(
         "SELECT id, number, state, fingerprint FROM readmodels_generation WHERE state <> ALL(%s) ORDER BY id",
-        [list(GIVEN_UP)],
+        [list(ignored)],
     )
     rows = cursor.fetchall()
     unknown = [id for id, *_ in rows if id not in _plans]
     if unknown:
         cursor.execute("SELECT id, plan::text FROM readmodels_generation WHERE id = ANY(%s)", [unknown])
         _plans.update({id: from_data(json.loads(plan)) for id, plan in cursor.fetchall()})
-    found = [Generation(id, number, state, print, _plans[id]) for id, number, state, print in rows]
-    return [generation for generation in found if not generation.plan.is_newer]
+    return [Generation(id, number, state, print, _plans[id]) for id, number, state, print in rows]
 
 
 def are_newer(*, unbuilt: bool = True) -> bool:

@@ -127,9 +127,12 @@ def _named(text: str) -> dict[str, str | None]:
     return found
 
 
-def document_etag(version: str, row_version: str | None) -> str:
-    """A strong ETag of a document; with its row's version in front, it is also what commands take in If-Match."""
-    return f'"{row_version}.{version}"' if row_version else f'"{version}"'
+def document_etag(version: str, row_version: str | None, selection: str = "") -> str:
+    """A strong ETag of a document, or of a selection of its entries; with its row's version in front, it is also what
+    commands take in If-Match.
+    """
+    text = f"{version}x{selection}" if selection else version
+    return f'"{row_version}.{text}"' if row_version else f'"{text}"'
 
 
 def content_etag(body: bytes) -> str:

@@ -159,7 +159,7 @@ def park(outcome: Outcome, attempts: int, seen_in: Snapshot) -> None:
     """The change is acknowledged, and a dead letter stands for each failure, in one transaction."""
     with transaction.atomic():
         if outbox.acknowledge([outcome.change], seen_in, outcome.left):
-            deadletters.park(outcome.failures, attempts)
+            deadletters.park(outcome.failures, attempts, seen_in)
 
 
 def _error(work: Callable[[], object], attempts: int = 1) -> Exception | None:

@@ -195,6 +195,9 @@ class Heartbeat(models.Model):
     # When a bucket or a generation was last marked as filled.
     filled_epoch = models.BigIntegerField(default=0)
     filled_xid = models.BigIntegerField(default=0)
+    # When somebody was last erased: what attempts of before still park quotes nothing.
+    erased_epoch = models.BigIntegerField(db_default=0)
+    erased_xid = models.BigIntegerField(db_default=0)
 
     class Meta:
         db_table = "readmodels_heartbeat"

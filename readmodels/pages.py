@@ -7,12 +7,14 @@ from urllib.parse import unquote
 
 from readmodels.declare import Collection
 from readmodels.query import Page
+from readmodels.selection import Selection
 
 
-def page_body(page: Page, of: type[Collection]) -> bytes:
+def page_body(page: Page, of: type[Collection], chosen: Selection | None = None) -> bytes:
     """`{"results": [...], "next": cursor or null, "measures": {"all": {...}, "by_status": {"paid": {...}}}}`."""
+    rows = [chosen.of(row) for row in page.rows] if chosen else page.rows
     rest = json.dumps({"next": page.next_cursor, "measures": measures(page, of)})
-    return b'{"results": [' + b", ".join(page.rows) + b"], " + rest[1:].encode()
+    return b'{"results": [' + b", ".join(rows) + b"], " + rest[1:].encode()
 
 
 def measures(page: Page, of: type[Collection]) -> dict[str, Any]:

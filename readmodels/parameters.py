@@ -5,14 +5,18 @@ from collections.abc import Collection as Names
 from datetime import date
 from typing import Any
 
-from django.db.models import F
+from django.db.models import F, IntegerField
 from django.http import HttpRequest
 from rest_framework.exceptions import ValidationError
 
 from readmodels.conf import conf
-from readmodels.declare import Collection
+from readmodels.declare import Collection, Document
+from readmodels.positions import value_field
+from readmodels.query import is_descending, sort_name
 
 DEFAULT_LIMIT = 20
+MOST_KEYS = 100
+GREATEST_KEY = 2**63 - 1
 
 
 def only(request: HttpRequest, known: Names[str], required: Names[str] = ()) -> dict[str, str]:
@@ -52,6 +56,41 @@ def accepted_values(of: type[Collection], name: str) -> list[str] | None:
     return [str(value) for value, _ in field.flatchoices] or None
 
 
+def keys(of: type[Document], name: str, text: str) -> list[str | int]:
+    """The keys of a document that a parameter lists, in its order; raises ValidationError."""
+    given = text.split(",")
+    if len(given) > MOST_KEYS or len(set(given)) < len(given):
+        raise ValidationError({name: [f"At most {MOST_KEYS} are accepted, each once, with commas between."]})
+    if not is_by_number(of):
+        return list(given)
+    if not all(re.fullmatch(r"[1-9][0-9]{0,18}", each) and int(each) <= GREATEST_KEY for each in given):
+        raise ValidationError({name: ["Whole numbers such as 3,1,2 are accepted, with commas between."]})
+    return [int(each) for each in given]
+
+
+def is_by_number(of: type[Document]) -> bool:
+    """Whether the documents' key is an integer."""
+    key: Any = of.key
+    field: Any = of.root._meta.pk if key.name == "pk" else of.root._meta.get_field(key.name)
+    return isinstance(value_field(field), IntegerField)
+
+
+def is_reversed(of: type[Collection], text: str | None) -> bool:
+    """Whether the parameter `sort` asks for the order against the declared one; raises ValidationError."""
+    accepted = sorts(of)
+    if text is None or text in accepted:
+        return text is not None and text != accepted[0]
+    raise ValidationError({"sort": [f"{' or '.join(accepted)} is accepted."]})
+
+
+def sorts(of: type[Collection]) -> list[str]:
+    """What `sort` may be, the declared order first; empty where it has no name."""
+    name = sort_name(of)
+    if name is None:
+        return []
+    return [f"-{name}", name] if is_descending(of) else [name, f"-{name}"]
+
+
 def days(first: str, last: str, most: int) -> tuple[date, date]:
     """The first and last day of the parameters `from` and `to`; raises ValidationError, also for too many days."""
     start, end = _day("from", first), _day("to", last)
@@ -59,6 +98,14 @@ def days(first: str, last: str, most: int) -> tuple[date, date]:
         raise ValidationError({"to": ["Must not be before `from`."]}, code="out_of_order")
     if (end - start).days >= most:
         raise ValidationError({"to": [f"At most {most} days are accepted."]}, code="too_many")
+    return start, end
+
+
+def open_days(first: str | None, last: str | None) -> tuple[date | None, date | None]:
+    """The same where either may be left out, for however many days."""
+    start, end = _day("from", first) if first is not None else None, _day("to", last) if last is not None else None
+    if start and end and end < start:
+        raise ValidationError({"to": ["Must not be before `from`."]})
     return start, end
 
 

@@ -9,6 +9,7 @@ from functools import cache, partial
 from typing import Any, TypeVar, Unpack
 
 from django.core import signing
+from django.db.models import F, Value
 
 from readmodels import consistency
 from readmodels.building import facet_part
@@ -83,13 +84,21 @@ class Reader:
 
         return self._wait(of, read, wish)
 
-    def documents(self, of: type[Document], keys: Sequence[Key], **wish: Unpack[Wish]) -> list[Answer]:
+    def documents(
+        self,
+        of: type[Document],
+        keys: Sequence[Key],
+        *,
+        may_read: Callable[[bytes], bool] = lambda body: True,
+        **wish: Unpack[Wish],
+    ) -> list[Answer]:
         """The same for several keys, in one round trip."""
         generation, names = self._generation(of), [key_text(key) for key in keys]
 
         def read(judge: Judge) -> tuple[list[Answer], Lack | None]:
             found = self._store.documents(of.__name__, generation, names)
-            answers = [_answer(of, name, *stored, judge) for name, stored in zip(names, found, strict=True)]
+            pairs = zip(names, found, strict=True)
+            answers = [_answer(of, name, *stored, judge, may_read) for name, stored in pairs]
             return [answer for answer, _ in answers], worst(lack for _, lack in answers)
 
         return self._wait(of, read, wish)
@@ -102,21 +111,24 @@ class Reader:
         *,
         cursor: str | None = None,
         limit: int = 20,
+        is_reversed: bool = False,
         **wish: Unpack[Wish],
     ) -> Page:
-        """One page of a partition and the partition's measures; an unknown partition is empty.
+        """One page of a partition, in the declared order or against it, and the partition's measures; an unknown
+        partition is empty.
 
         Raises WrongCursor, and CursorOver for one of another generation: its order may be another.
         """
         generation = self._generation(of)
         facet = facet_of(of, filters or {})
-        signer = _cursor_signer(of, key_text(partition), facet)
-        low, high = _bounds(of, facet, _parse_cursor(signer, cursor, generation))
+        is_falling = is_descending(of) != is_reversed
+        signer = _cursor_signer(of, key_text(partition), facet, is_reversed)
+        low, high = _bounds(facet, _parse_cursor(signer, cursor, generation), is_falling)
         limit = max(1, min(limit, conf().max_page_rows))
 
         def read(judge: Judge) -> tuple[Page, Lack | None]:
             stored = self._store.page(
-                of.__name__, generation, key_text(partition), low, high, is_descending=is_descending(of), rows=limit + 1
+                of.__name__, generation, key_text(partition), low, high, is_descending=is_falling, rows=limit + 1
             )
             judged = judge(stored.progress)
             is_more = len(stored.members) > limit
@@ -176,6 +188,20 @@ def is_descending(of: type[Collection]) -> bool:
     return bool(getattr(of.order_by, "descending", False))
 
 
+def sort_name(of: type[Collection]) -> str | None:
+    """The name of what a collection is ordered by, as its rows have it; None where that is no plain column."""
+    column: Any = getattr(of.order_by, "expression", of.order_by)
+    if not isinstance(column, F):
+        return None
+    path = column.name  # type: ignore[attr-defined]  # missing in the stubs
+    return next((name for name, value in of.body.items() if getattr(value, "name", None) == path), path)
+
+
+def only_partition(of: type[Collection]) -> str | None:
+    """The name of the partition that holds all rows; None for a collection of several."""
+    return key_text(of.partition_by.value) if isinstance(of.partition_by, Value) else None
+
+
 def days(first: date, last: date) -> list[date]:
     """Every day from the first to the last, both included."""
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
@@ -225,16 +251,17 @@ def _measures(stored: StoredPage, of: type[Collection]) -> dict[str, dict[str, i
     return measures
 
 
-def _bounds(of: type[Collection], facet: str, after: str | None) -> tuple[str, str]:
+def _bounds(facet: str, after: str | None, is_falling: bool) -> tuple[str, str]:
     """The range of the index that a page is taken from: the facet's entries, beyond the cursor's in reading order."""
     low, high = f"[{facet}\0", f"({facet}\x01"
     if after is None:
         return low, high
-    return (low, f"({after}") if is_descending(of) else (f"({after}", high)
+    return (low, f"({after}") if is_falling else (f"({after}", high)
 
 
-def _cursor_signer(of: type[Collection], partition: str, facet: str) -> signing.Signer:
-    return signing.Signer(salt=f"readmodels.cursor:{of.__name__}:{partition}:{facet}")
+def _cursor_signer(of: type[Collection], partition: str, facet: str, is_reversed: bool) -> signing.Signer:
+    kind = "readmodels.cursor.reversed" if is_reversed else "readmodels.cursor"
+    return signing.Signer(salt=f"{kind}:{of.__name__}:{partition}:{facet}")
 
 
 def _cursor(signer: signing.Signer, generation: int, member: bytes) -> str:

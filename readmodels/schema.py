@@ -49,19 +49,45 @@ def json_schema(read_model: type[ReadModel]) -> Schema:
     return {**_object(read_model.body, read_model.root), "description": (read_model.__doc__ or "").strip()}
 
 
+def part_schema(schema: Schema) -> Schema:
+    """The same with each entry left to the asker, as `fields` chooses them."""
+    found = {name: value for name, value in schema.items() if name != "required"}
+    if "items" in found:
+        found["items"] = part_schema(found["items"])
+    if "properties" in found:
+        found["properties"] = {name: part_schema(value) for name, value in found["properties"].items()}
+        found["additionalProperties"] = False
+    return found
+
+
+def several_schema(document: Schema, key: Schema) -> Schema:
+    """The schema of several documents, `document` being that of one and `key` that of a document's key."""
+    missing = {
+        "type": "array",
+        "items": key,
+        "description": "What there is not, or not for you.",
+    }
+    return _all_required({"results": {"type": "array", "items": document}, "missing": missing})
+
+
 def page_schema(of: type[Collection], row: Schema) -> Schema:
     """The schema of one page of a collection, `row` being the schema of a row."""
-    names = {"all": _measures(of)}
-    for name in of.filter_by:
-        keys = {"propertyNames": {"enum": values}} if (values := accepted_values(of, name)) else {}
-        names[f"by_{name}"] = {"type": "object", "additionalProperties": _measures(of), **keys}
     return _all_required(
         {
             "results": {"type": "array", "items": row},
             "next": {"type": ["string", "null"], "description": "The cursor of the next page; null on the last one."},
-            "measures": _all_required(names),
+            "measures": summary_schema(of),
         }
     )
+
+
+def summary_schema(of: type[Collection]) -> Schema:
+    """The schema of a partition's measures, of all rows and by filter value."""
+    names = {"all": _measures(of)}
+    for name in of.filter_by:
+        keys = {"propertyNames": {"enum": values}} if (values := accepted_values(of, name)) else {}
+        names[f"by_{name}"] = {"type": "object", "additionalProperties": _measures(of), **keys}
+    return _all_required(names)
 
 
 def daily_schema(of: type[Collection]) -> Schema:

@@ -11,34 +11,19 @@ from datetime import date
 from typing import Any, ClassVar
 
 from django.http import Http404, HttpResponse
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
-from readmodels import http, parameters
-from readmodels.api import ApiView
-from readmodels.declare import Collection, Document, Many, ReadModel
+from readmodels import describing, http, parameters, schema, selection
+from readmodels.declare import Collection, Document, Many
 from readmodels.errors import WrongDeclaration
-from readmodels.openapi import QuerySchema
 from readmodels.pages import measure_rows, page_body
-from readmodels.query import Page, days, reader
-from readmodels.waiting import Freshness, Wish, oldest
+from readmodels.query import Page, days, only_partition, reader
+from readmodels.query_view import Component, QueryView
+from readmodels.waiting import oldest
 
 MOST_DAYS = 366
-
-
-class QueryView(ApiView):
-    """Answers GET from one read model; combined with a command view where both share an address."""
-
-    schema = QuerySchema()
-    read_model: ClassVar[type[ReadModel]]
-    # The operation's name in the API document; else the read model's, which stands for one operation only.
-    operation: ClassVar[str | None] = None
-    # How long shared stores may keep a public answer.
-    public_seconds: ClassVar[int] = 5
-
-    def _respond(self, request: Request, body: bytes, etag: str, freshness: Freshness, wish: Wish) -> HttpResponse:
-        public_seconds = self.public_seconds if request.method in self.public_methods else None
-        return http.respond(request, body, etag, freshness, wish, public_seconds)
 
 
 class DocumentView(QueryView):
@@ -56,9 +41,9 @@ class DocumentView(QueryView):
             raise WrongDeclaration(f"{cls.__name__}: row_version={cls.row_version!r} must be one entry, not nested too")
 
     def get(self, request: Request, **address: Any) -> HttpResponse:
-        """The document as stored."""
-        parameters.only(request, ())
-        wish = http.asked(request)
+        """The document as stored, or what was chosen of it."""
+        given = parameters.only(request, (selection.FIELDS,))
+        chosen, wish = selection.parse(self.read_model, given.get(selection.FIELDS)), http.asked(request)
         key = self.key_of(request.user, address)
 
         def may_read(body: bytes) -> bool:
@@ -67,8 +52,9 @@ class DocumentView(QueryView):
         answer = reader().document(self.read_model, key, may_read=may_read, **wish)
         if answer.body is None:
             raise Http404
-        etag = http.document_etag(answer.version, self._row_version(answer.body))
-        return self._respond(request, answer.body, etag, answer.freshness, wish)
+        etag = http.document_etag(answer.version, self._row_version(answer.body), chosen.mark if chosen else "")
+        body = chosen.of(answer.body) if chosen else answer.body
+        return self._respond(request, body, etag, answer.freshness, wish)
 
     def key_of(self, principal: Any, address: Mapping[str, Any]) -> Any:
         """The document's key: of the address, unless a view has it from who asks."""
@@ -80,6 +66,14 @@ class DocumentView(QueryView):
         """
         return False
 
+    def parameters(self, path: str) -> list[OpenApiParameter]:
+        """The choice of entries."""
+        return [describing.chosen_fields(self.read_model)]
+
+    def answer(self, component: Component) -> dict[str, Any]:
+        """The document, or a part of it."""
+        return self._whole_or_part(self.read_model.__name__, component)
+
     def _row_version(self, body: bytes) -> str | None:
         if self.row_version is None:
             return None
@@ -89,35 +83,62 @@ class DocumentView(QueryView):
 
 
 class PageView(QueryView):
-    """A page of one partition of a collection, newest or first first, with the partition's measures."""
+    """A page of one partition of a collection, in the declared order or against it, with the partition's measures."""
 
     read_model: ClassVar[type[Collection]]
-    # The variable of the address, or else the required parameter, that names the partition.
-    partition: ClassVar[str]
+    # The variable of the address, or else the required parameter, that names the partition; none where all rows are in
+    # one.
+    partition: ClassVar[str] = ""
 
     def get(self, request: Request, **address: Any) -> HttpResponse:
         """The rows as stored, joined."""
-        is_in_address = self.partition in address
-        given = parameters.only(request, self.parameters(is_in_address), () if is_in_address else (self.partition,))
-        partition = address[self.partition] if is_in_address else self._choice(self.partition, given)
-        filters = {name: self._choice(name, given) for name in self.read_model.filter_by if name in given}
+        of, is_parameter = self.read_model, self._is_parameter(address)
+        required = (self.partition,) if is_parameter else ()
+        known = (*required, *of.filter_by, "cursor", "limit", selection.FIELDS, *(["sort"] if self._sorts() else []))
+        given = parameters.only(request, known, required)
+        partition = self._partition(given if is_parameter else address, is_parameter)
+        filters = {name: parameters.choice(of, name, given[name]) for name in of.filter_by if name in given}
+        chosen, is_reversed = selection.parse(of, given.get(selection.FIELDS)), self._is_reversed(given)
         limit, wish = parameters.limit(given.get("limit")), http.asked(request)
         if not self.may_list(request.user, partition):
-            raise Http404 if is_in_address else PermissionDenied
-        page = reader().page(self.read_model, partition, filters, cursor=given.get("cursor"), limit=limit, **wish)
-        body = page_body(page, self.read_model)
+            raise PermissionDenied if is_parameter else Http404
+        page = reader().page(
+            of, partition, filters, cursor=given.get("cursor"), limit=limit, is_reversed=is_reversed, **wish
+        )
+        body = page_body(page, of, chosen)
         return self._respond(request, body, http.content_etag(body), page.freshness, wish)
-
-    def parameters(self, is_in_address: bool) -> tuple[str, ...]:
-        """The names of the parameters that the page takes."""
-        return (*(() if is_in_address else (self.partition,)), *self.read_model.filter_by, "cursor", "limit")
 
     def may_list(self, principal: Any, partition: Any) -> bool:
         """Whether the principal may list this partition; called before the read. Nobody may until a view says who."""
         return False
 
-    def _choice(self, name: str, given: dict[str, str]) -> str:
-        return parameters.choice(self.read_model, name, given[name])
+    def parameters(self, path: str) -> list[OpenApiParameter]:
+        """The partition where the address lacks it, the filters, and what chooses the page."""
+        of = self.read_model
+        is_parameter = self._is_parameter(re.findall(r"{(\w+)}", path))
+        named = [describing.choice(of, self.partition, True)] if is_parameter else []
+        filters = [describing.choice(of, name, False) for name in of.filter_by]
+        return [*named, *filters, *describing.paging(of), describing.chosen_fields(of)]
+
+    def answer(self, component: Component) -> dict[str, Any]:
+        """A page."""
+        row = self._whole_or_part(f"{self.read_model.__name__}Row", component)
+        return component(f"{self.read_model.__name__}Page", schema.page_schema(self.read_model, row))
+
+    def _is_parameter(self, address: Any) -> bool:
+        return only_partition(self.read_model) is None and self.partition not in address
+
+    def _partition(self, named: Mapping[str, Any], is_parameter: bool) -> Any:
+        if (only := only_partition(self.read_model)) is not None:
+            return only
+        value = named[self.partition]
+        return parameters.choice(self.read_model, self.partition, value) if is_parameter else value
+
+    def _sorts(self) -> list[str]:
+        return parameters.sorts(self.read_model)
+
+    def _is_reversed(self, given: Mapping[str, str]) -> bool:
+        return parameters.is_reversed(self.read_model, given.get("sort"))
 
 
 class DailyView(QueryView):
@@ -139,6 +160,14 @@ class DailyView(QueryView):
     def may_list(self, principal: Any) -> bool:
         """Whether the principal may read these measures; called before the read. Nobody may until a view says who."""
         return False
+
+    def parameters(self, path: str) -> list[OpenApiParameter]:
+        """The first and the last day."""
+        return describing.span(required=True)
+
+    def answer(self, component: Component) -> dict[str, Any]:
+        """Rows of measures."""
+        return component(self.read_model.__name__, schema.daily_schema(self.read_model))
 
     def _rows(self, span: list[date], pages: list[Page]) -> Iterator[dict[str, Any]]:
         for day, page in zip(span, pages, strict=True):

@@ -3,11 +3,12 @@
 Django's forms and admin classes take their type argument in the stubs only, hence the ignores.
 """
 
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, cast
 
 import knox.admin  # noqa: F401  # registers what is taken back below
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.db import transaction
@@ -16,8 +17,8 @@ from django.http import HttpRequest
 from knox.models import AuthToken
 
 from users.admin_history import note_change
-from users.commands import erase_user
-from users.models import User, normalise_email
+from users.erasure import Erased, complete, erase_customer
+from users.models import Erasure, User, normalise_email
 
 # Knox's page would make a token for anybody, and show it. Whoever has to be signed out is deactivated.
 admin.site.unregister(AuthToken)
@@ -105,13 +106,47 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
 
     @admin.action(description="Erase the person", permissions=["delete"])
     def erase(self, request: HttpRequest, users: QuerySet[User]) -> None:
-        """Nothing says who they were any more, by the command `erase_user`; their orders stay."""
+        """Nothing says who they were any more, by the command `erase_customer`; their orders stay."""
         # An erased user may not be among the users of the list's filter any more.
-        user_ids = [user.pk for user in users]
+        chosen = list(users)
+        refused = [user.pk for user in chosen if user.is_staff and not cast(User, request.user).is_superuser]
+        user_ids = [user.pk for user in chosen if user.pk not in refused]
         for user_id in user_ids:
             with transaction.atomic():
-                note_change(request, [erase_user(user_id=user_id)], "Erased.")
+                erased = erase_customer(user_id=user_id, by=request.user.pk)
+                note_change(request, [erased.user], "Erased.")
+                transaction.on_commit(partial(self._complete, request, erased))
         self.message_user(request, f"{len(user_ids)} users erased.")
+        if refused:
+            self.message_user(request, f"{len(refused)} left: only a superuser may erase staff.", messages.WARNING)
+
+    def _complete(self, request: HttpRequest, erased: Erased) -> None:
+        receipt = complete(erased)
+        if not receipt.is_verified:
+            text = f"User {receipt.user_id}: not everything is gone yet, or was not looked at; see the receipt."
+            self.message_user(request, text, messages.WARNING)
+
+
+@admin.register(Erasure)
+class ErasureAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Receipts, to be read only."""
+
+    list_display = ("user_id", "by_id", "began_at", "completed_at", "is_verified")
+    list_filter = ("is_verified",)
+    search_fields = ("=user_id",)
+    ordering = ("-id",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody: `erase_customer` writes them."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Erasure | None = None) -> bool:
+        """Nobody."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Erasure | None = None) -> bool:
+        """Nobody: they say whom to erase again after a restore."""
+        return False
 
 
 def _set_active(users: QuerySet[User], is_active: bool) -> list[User]:

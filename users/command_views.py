@@ -12,11 +12,21 @@ from users.access import Access, sign_in, sign_out, sign_out_everywhere
 from users.authentication import Principal, principal_of
 from users.command_http import CommandView, IfMatch, expected_version, one_command, parsed
 from users.command_openapi import documented
-from users.commands import change_email, deactivate_user, register_user, rename_user
+from users.commands import change_email, confirm_password, deactivate_user, register_user, rename_user
+from users.erasure import complete, erase_customer
 from users.models import User
 from users.permissions import require_self_or_support
 from users.readmodels.access_grant import AccessGrant
-from users.serializers import AccessState, ChangeUserInput, LogInInput, NoInput, RegisterInput, UserState
+from users.serializers import (
+    AccessState,
+    ChangeUserInput,
+    EraseInput,
+    LogInInput,
+    NoInput,
+    ReceiptState,
+    RegisterInput,
+    UserState,
+)
 
 # Commit to visible takes some 10 ms; whoever logs in while a backlog is worked off waits this long at the most.
 LOG_IN_WAIT_SECONDS = 5.0
@@ -77,6 +87,25 @@ class UserDeactivation(CommandView):
             return done.answer(UserState(user).data, about=user_id)
 
 
+class UserErasure(CommandView):
+    """Erasing a person, by themselves with their password, and by support; of staff by superusers."""
+
+    # Repeated, it answers with the receipt as it is by then; so no answer is kept under a key.
+    @documented("erase_customer", EraseInput, ReceiptState, has_version=False, is_repeatable=False)
+    def post(self, request: Request, user_id: int) -> Response:
+        """Nothing says who the user was: neither tables nor read models. Their orders stay. Answers with a receipt.
+
+        `completed_at` is null where a server failed meanwhile; asked again, the rest is done. `left` and `unlooked`
+        name where something was still found at the last look, and what could not be looked at.
+        """
+        require_self_or_support(principal_of(request), user_id)
+        wanted = parsed(EraseInput, request)
+        with one_command(request, is_repeatable=False) as done:
+            _require_may_erase(principal_of(request), user_id, wanted.get("current_password"))
+            erased = erase_customer(user_id=user_id, by=principal_of(request).user_id)
+        return done.answer(ReceiptState(complete(erased)).data)
+
+
 class LogIn(CommandView):
     """Logging in, open to all."""
 
@@ -125,6 +154,20 @@ def _require_no_peer(principal: Principal, user_id: int) -> None:
     is_own = principal.user_id == user_id
     if not is_own and not principal.is_superuser and User.objects.filter(pk=user_id, is_staff=True).exists():
         raise PermissionDenied("Only a superuser may change other staff.")
+
+
+def _require_may_erase(principal: Principal, user_id: int, password: str | None) -> None:
+    """Nothing brings an account back, so a token alone, which may have been stolen, does not erase its own."""
+    user = User.objects.filter(pk=user_id).first()
+    if user is not None and user.is_staff and not principal.is_superuser:
+        raise PermissionDenied("Only a superuser may erase staff.")
+    if principal.user_id != user_id:
+        if password is not None:
+            raise ValidationError({"current_password": ["Only for one's own account."]}, code="unexpected")
+    elif password is None:
+        raise ValidationError({"current_password": ["Needed to erase one's own account."]}, code="required")
+    else:
+        confirm_password(user_id=user_id, password=password)
 
 
 def _require_usable(access: Access, tokens: tuple[Token, ...]) -> None:

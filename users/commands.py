@@ -3,10 +3,8 @@
 A command that would change nothing writes nothing. `expected_version` refuses to decide on a state that has passed.
 """
 
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.password_validation import validate_password
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
@@ -51,14 +49,14 @@ def register_user(*, email: str, name: str, password: str, country: str = "") ->
 def rename_user(*, user_id: int, name: str, expected_version: int | None = None) -> User:
     """The user has this name. Raises UserNotFound, StaleVersion, InvalidName."""
     name = clean_text(name, "name", 200, InvalidName)
-    return change(_locked(user_id, expected_version), name=name)
+    return change(locked(user_id, expected_version), name=name)
 
 
 def change_email(*, user_id: int, email: str, expected_version: int | None = None) -> User:
     """The user signs in with this e-mail. Raises UserNotFound, StaleVersion, InvalidEmail, EmailTaken."""
     email = _checked_email(email)
     with refused_if_taken(EMAIL_IS_UNIQUE, EmailTaken()):
-        return change(_locked(user_id, expected_version), email=email)
+        return change(locked(user_id, expected_version), email=email)
 
 
 @transaction.atomic
@@ -66,7 +64,7 @@ def confirm_password(*, user_id: int, password: str, expected_version: int | Non
     """The password is the user's, and stays so until the transaction ends. Raises UserNotFound, StaleVersion,
     WrongPassword.
     """
-    if not check_password(password, _locked(user_id, expected_version).password):
+    if not check_password(password, locked(user_id, expected_version).password):
         raise WrongPassword
 
 
@@ -76,7 +74,7 @@ def change_password(*, user_id: int, password: str, kept_digest: str) -> User:
 
     Raises UserNotFound, WeakPassword.
     """
-    user = _locked(user_id, None)
+    user = locked(user_id, None)
     _check_password(password, user)
     AuthToken.objects.filter(user=user).exclude(digest=kept_digest).delete()
     return change(user, password=make_password(password))
@@ -85,7 +83,7 @@ def change_password(*, user_id: int, password: str, kept_digest: str) -> User:
 @transaction.atomic
 def deactivate_user(*, user_id: int, expected_version: int | None = None) -> User:
     """The user can't sign in nor order, and is signed out everywhere. Raises UserNotFound, StaleVersion."""
-    user = _locked(user_id, expected_version)
+    user = locked(user_id, expected_version)
     AuthToken.objects.filter(user=user).delete()
     return change(user, is_active=False)
 
@@ -93,52 +91,17 @@ def deactivate_user(*, user_id: int, expected_version: int | None = None) -> Use
 @transaction.atomic
 def reactivate_user(*, user_id: int, expected_version: int | None = None) -> User:
     """The user can sign in and order again. Raises UserNotFound, StaleVersion."""
-    return change(_locked(user_id, expected_version), is_active=True)
+    return change(locked(user_id, expected_version), is_active=True)
 
 
-@transaction.atomic
-def erase_user(*, user_id: int, expected_version: int | None = None) -> User:
-    """Nothing in the row, nor in the admin's history of it, says who it was; their orders stay, as records of money.
-
-    Raises UserNotFound, StaleVersion.
-    """
-    user = _locked(user_id, expected_version)
-    email = f"erased-{user.pk}@erased{RESERVED_DOMAIN}"
-    if user.email == email:
-        return user
-    AuthToken.objects.filter(user=user).delete()
-    user.groups.clear()
-    user.user_permissions.clear()
-    _rename_in_admin_history(user, email)
-    return change(
-        user,
-        email=email,
-        password=make_password(None),
-        name="Erased user",
-        country="",
-        external_ref=None,
-        last_login=None,
-        is_active=False,
-        is_staff=False,
-        is_support=False,
-        is_catalogue=False,
-        is_superuser=False,
-    )
-
-
-def _locked(user_id: int, expected_version: int | None) -> User:
+def locked(user_id: int, expected_version: int | None) -> User:
+    """The user, whose row nobody else changes until the transaction ends. Raises UserNotFound, StaleVersion."""
     # NO KEY: orders being placed hold the row's key through their foreign key and need not wait.
     user = User.objects.select_for_update(no_key=True).filter(pk=user_id).first()
     if user is None:
         raise UserNotFound(user_id)
     require_version(user, expected_version)
     return user
-
-
-def _rename_in_admin_history(user: User, name: str) -> None:
-    # Each entry carries the name that the row had when it was changed: the e-mail.
-    rows = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(User), object_id=str(user.pk))
-    rows.update(object_repr=name)
 
 
 def _checked_email(email: str) -> str:

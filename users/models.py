@@ -100,6 +100,30 @@ class KeptAnswer(models.Model):
         return self.digest
 
 
+class Erasure(models.Model):
+    """A receipt: that a person was erased, and what was found of them and where. Holds nothing personal but the id,
+    which leads to nobody any more; it stays when the user's row goes.
+    """
+
+    user_id = models.BigIntegerField(db_index=True)
+    # Who asked for it; NULL: the command line.
+    by_id = models.BigIntegerField(null=True)
+    began_at = models.DateTimeField(db_default=Now())
+    # When read models and the engine's records were last done with; NULL: they are still to be.
+    completed_at = models.DateTimeField(null=True)
+    # It was looked everywhere for what was theirs alone, and nothing is left.
+    is_verified = models.BooleanField(default=False, db_default=False)
+    places = models.JSONField(default=list)
+    left = models.JSONField(default=dict)
+    unlooked = models.JSONField(default=list)
+
+    class Meta:
+        db_table = "users_erasure"
+
+    def __str__(self) -> str:
+        return f"Erasure of user {self.user_id}"
+
+
 def normalise_email(email: str) -> str:
     """Return the e-mail as it is stored and looked up: no outer spaces, lower case."""
     return email.strip().lower()

@@ -24,7 +24,9 @@ class UserQuery(DocumentView):
 class AccountQuery(UserQuery):
     """The page of whoever asks."""
 
-    operation = "Account"
+    def operation(self) -> str:
+        """The profile's own name is that of the user's page."""
+        return "Account"
 
     def key_of(self, principal: Principal, address: Mapping[str, Any]) -> int | None:
         """Their own."""

@@ -120,6 +120,34 @@ class LogInInput(StrictInput):
     password = StrictText(max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True)
 
 
+class EraseInput(StrictInput):
+    """Erasing one's own account asks for the password; staff erase others without."""
+
+    current_password = StrictText(max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True, required=False)
+
+
+class PlaceState(serializers.Serializer[Any]):
+    """What was found of a person in one place, and what became of it."""
+
+    name = serializers.CharField()
+    found = serializers.IntegerField()
+    rewritten = serializers.IntegerField()
+    removed = serializers.IntegerField()
+
+
+class ReceiptState(serializers.Serializer[Any]):
+    """That a person was erased; nothing personal but the id."""
+
+    user_id = serializers.IntegerField()
+    by_id = serializers.IntegerField(allow_null=True)
+    began_at = serializers.DateTimeField()
+    completed_at = serializers.DateTimeField(allow_null=True)
+    is_verified = serializers.BooleanField()
+    places = PlaceState(many=True)
+    left = serializers.DictField(child=serializers.IntegerField())
+    unlooked = serializers.ListField(child=serializers.CharField())
+
+
 class AccessState(serializers.Serializer[Any]):
     """A token, shown this once."""
 

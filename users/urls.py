@@ -15,6 +15,7 @@ urlpatterns = [
     path("users", commands.UserRegistration.as_view(), name="users"),
     path("users/<int:user_id>", UserResource.as_view(), name="user"),
     path("users/<int:user_id>/deactivate", commands.UserDeactivation.as_view()),
+    path("users/<int:user_id>/erase", commands.UserErasure.as_view()),
     path("account", queries.AccountQuery.as_view(), name="account"),
     path("account/password", account.AccountPassword.as_view()),
     path("account/email", account.AccountEmail.as_view()),

@@ -64,6 +64,20 @@ def test_every_order_follows_a_user_renamed_in_the_form(admin, staff, customer):
     soon(lambda: [order["customer"]["name"] for order in orders(staff, customer)], ["Countess of Lovelace"] * 3)
 
 
+def test_an_erased_person_is_in_no_order_and_no_history(admin, staff, customer):
+    admin.goto("/admin/users/user/")
+    admin.get_by_label(f"Select this object for an action - {customer.email}", exact=True).check()
+    admin.get_by_role("combobox", name="Action").select_option("Erase the person")
+    admin.get_by_role("button", name="Go").click()
+    expect(admin.get_by_text("1 users erased.")).to_be_visible()
+    expect(admin.get_by_text("not everything is gone")).to_have_count(0)
+    # At once: nobody waits for a worker.
+    assert [order["customer"]["name"] for order in orders(staff, customer)] == ["Erased user"] * 3
+    admin.goto(f"/admin/users/user/{customer.user_id}/history/")
+    expect(admin.get_by_text("Erased.", exact=True)).to_be_visible()
+    expect(admin.get_by_text(customer.email)).to_have_count(0)
+
+
 def test_a_refused_form_says_why_and_changes_nothing(admin, customer):
     form = f"/admin/users/user/{customer.user_id}/change/"
     admin.goto(form)

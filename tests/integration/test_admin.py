@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -10,7 +11,7 @@ from knox.models import AuthToken
 from orders.batch.models import ImportJob
 from orders.commands import create_product, pay_order, place_order
 from orders.models import Order, OrderLine, Product
-from users.models import User
+from users.models import Erasure, User
 
 PASSWORD = "horse-staple-battery"
 
@@ -213,6 +214,26 @@ def test_history_forgets_who_an_erased_person_was(client, ada):
     run_action(client, "users/user", "erase", ada.pk)
     assert LogEntry.objects.count() == 3
     assert not LogEntry.objects.filter(object_repr__contains="ada").exists()
+
+
+def test_staff_are_erased_by_superusers_only(db, ada):
+    staff = User.objects.create_user("sam@example.com", PASSWORD, name="Sam", is_staff=True)
+    staff.user_permissions.set(Permission.objects.filter(content_type__app_label="users"))
+    peer = User.objects.create_user("peer@example.com", name="Peer", is_staff=True)
+    client = Client()
+    client.force_login(staff)
+    run_action(client, "users/user", "erase", peer.pk, ada.pk)
+    assert messages(client) == ["1 users erased.", "1 left: only a superuser may erase staff."]
+    assert set(User.objects.values_list("name", flat=True)) == {"Sam", "Peer", "Erased user"}
+
+
+def test_receipts_are_read_and_nothing_else(client, ada):
+    run_action(client, "users/user", "erase", ada.pk)
+    receipt = Erasure.objects.get()
+    assert client.get(f"/admin/users/erasure/?q={ada.pk}").context["cl"].result_count == 1
+    page = f"/admin/users/erasure/{receipt.pk}"
+    assert client.get(f"{page}/change/").status_code == 200
+    assert [client.post(f"{page}/{what}/", {"post": "yes"}).status_code for what in ("change", "delete")] == [403, 403]
 
 
 @pytest.mark.parametrize(

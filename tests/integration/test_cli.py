@@ -300,7 +300,7 @@ def test_touched_by_a_field_that_nothing_uses_is_nothing(shop, capsys):
 def test_touched_counts_by_way_of_lists(shop, capsys):
     _, product, _ = shop
     answer = readmodels(capsys, "touched", "orders.Product", product.pk, "--field", "name", "--json")
-    assert touched(answer) == {"OrderDetail": 2, "ProductCard": 1}
+    assert touched(answer) == {"OrderDetail": 2, "ProductCard": 1, "ProductList": 1}
 
 
 def test_touched_takes_every_used_column_by_default(shop, capsys):

@@ -13,7 +13,7 @@ from orders.models import Order
 from orders.readmodels.customer_orders import CustomerOrders
 from project import child
 from project.binaries import find_redis
-from readmodels import connection, generations, keys, models, testing
+from readmodels import connection, erasure, generations, keys, models, testing
 from readmodels.query import Reader
 from readmodels.store import SCRIPTS, Store
 from tests.rows import add_line, add_order, add_product, add_user
@@ -117,6 +117,19 @@ def test_rebuild_and_drop_fit_a_cluster(cluster, cluster_client):
     generations.drop_retired(cluster, after_seconds=0)
     assert number("OrderDetail") > before
     assert not list(cluster_client.scan_iter(match=keys.pattern("OrderDetail", before)))
+
+
+def test_erasure_fits_a_cluster(cluster, cluster_client):
+    user = add_user()
+    add_order(user)
+    testing.drain(cluster)
+    row = erasure.note(User, user.pk)
+    User.objects.filter(pk=user.pk).update(email="erased@example.invalid", name="Erased")
+    cluster_client.set("rm:{b007}:OrderDetail:99:1", user.email)
+    assert erasure.erase(cluster, row, alone=[user.email]).is_clean
+    assert not cluster_client.exists("rm:{b007}:OrderDetail:99:1")
+    testing.drain(cluster)
+    testing.assert_law(cluster)
 
 
 def number(read_model: str) -> int:

@@ -23,7 +23,11 @@ PEOPLE = {
 REFUSED = {401, 403, 404, 405}
 
 # What must be asked for to be answered at all.
-QUERY = {"api/orders": "?status=placed", "api/sales": "?from=2026-03-01&to=2026-03-02"}
+QUERY = {
+    "api/orders": "?status=placed",
+    "api/orders/export": "?format=csv",
+    "api/sales": "?from=2026-03-01&to=2026-03-02",
+}
 
 
 @dataclass

@@ -160,6 +160,18 @@ def test_answer_that_could_not_be_kept_takes_its_command_back(clients, monkeypat
     assert (Order.objects.count(), Product.objects.get().stock) == (0, 100)
 
 
+def test_connection_lost_before_the_commit_leaves_nothing(clients, monkeypatch):
+    def cut(*arguments, **more):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kept_answers, "keep", cut)
+        [lost] = at_once(lambda: send(clients["ada"], "/api/orders", LINES))
+    assert (lost.status_code, Order.objects.exists(), KeptAnswer.objects.exists()) == (503, False, False)
+    assert send(clients["ada"], "/api/orders", LINES).status_code == 201
+
+
 @pytest.mark.parametrize(
     "key", ["", " ", '""', '"', '"a', '"a"b"', 'a"b', "ü", "a\tb", "x" * 201, '"' + "x" * 201 + '"', '"a";b=1', '"\\n"']
 )

@@ -84,7 +84,7 @@ def test_unused_column_leaves_the_outbox_empty(world, sql):
 UPDATES = {
     "product price": (
         "UPDATE orders_product SET price_cents = 7 WHERE id = 1",
-        {"ProductCard apple"},
+        {"ProductCard apple", "ProductList all/1"},
     ),
     "product stock": (
         "UPDATE orders_product SET stock = 7 WHERE id = 2",
@@ -92,15 +92,15 @@ UPDATES = {
     ),
     "product name": (
         "UPDATE orders_product SET name = 'Fuji' WHERE id = 1",
-        {"ProductCard apple", "OrderDetail 1", "OrderDetail 3"},
+        {"ProductCard apple", "ProductList all/1", "OrderDetail 1", "OrderDetail 3"},
     ),
     "product sku": (
         "UPDATE orders_product SET sku = 'fuji' WHERE id = 1",
-        {"ProductCard fuji", "-ProductCard apple", "OrderDetail 1", "OrderDetail 3"},
+        {"ProductCard fuji", "-ProductCard apple", "ProductList all/1", "OrderDetail 1", "OrderDetail 3"},
     ),
     "product in no order": (
         "INSERT INTO orders_product (sku, name, price_cents) VALUES ('fig', 'Fig', 1)",
-        {"ProductCard fig"},
+        {"ProductCard fig", "ProductList all/3"},
     ),
     "line quantity": (
         "UPDATE orders_orderline SET quantity = 9 WHERE order_id = 3",

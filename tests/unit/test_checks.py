@@ -197,7 +197,11 @@ def test_partition_elsewhere_is_refused():
 
 
 def test_partition_by_nothing_is_refused():
-    assert "partition_by reads no column" in refusal(collection(partition_by=Value("all")))
+    assert "partition_by reads no column" in refusal(collection(partition_by=Lower(Value("ALL"))))
+
+
+def test_one_partition_is_accepted_where_it_is_said_to_be_meant():
+    assert problems(collection(partition_by=Value("all"))) == []
 
 
 def test_partition_by_a_moment_is_refused():
