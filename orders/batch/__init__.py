@@ -7,6 +7,7 @@ judging.py   (4) what an order shall be -> the arguments of a command, or why it
 working.py   (5) a chunk of orders, in one transaction with the job's progress: a chore, called until nothing is left
 placing.py   (6) one order of it: placed by the command, or rejected
 expiring.py      jobs that ended long ago go: another chore
+erasing.py       what is quoted of a payload forgets who is erased
 models.py        job, payload, rejections
 csv_rows.py      a line of CSV, and the columns it may have
 errors.py        why a body is refused, or one order of it

@@ -6,6 +6,7 @@ import pytest
 from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
 
+from orders.batch.models import ImportJob
 from readmodels.testing import drain
 from tests.api import body, client_of, person
 from tests.architecture.test_queries_run_no_sql import PUBLIC, SAMPLES
@@ -20,6 +21,7 @@ JSON = sorted(set(QUERIES) - set(EXPORTS))
 @pytest.fixture
 def staff(store):
     add_line(add_order(person("ada")), add_product(sku="A"))
+    ImportJob.objects.create(format="csv", bytes=1, lines=1)
     found = client_of(person("sam", is_staff=True))
     drain(store)
     return found

@@ -18,6 +18,7 @@ from project.child import wait_until
 from readmodels import chores, testing
 from tests.api import body, client_of, person
 from tests.rows import add_product
+from users.erasure import erase_customer
 
 NDJSON, CSV = "application/x-ndjson", "text/csv"
 HEADER = "external_ref,customer_id,placed_at,sku,quantity"
@@ -450,3 +451,10 @@ def test_job_is_found_by_support_alone(shop):
     assert foreign.status_code == absent.status_code == 404
     assert body(foreign) | {"instance": ""} == body(absent) | {"instance": ""}
     assert shop["nobody"].get(location).status_code == 401
+
+
+def test_rejection_forgets_who_is_erased(shop):
+    response = send_orders(shop, order(lines=[{"sku": shop["ada"].email.upper(), "quantity": 1}]), order(colour="red"))
+    assert "ADA@EXAMPLE.COM" in finished(shop, response)["rejections"][0]["detail"]
+    erase_customer(user_id=shop["ada"].pk)
+    assert [each["detail"] for each in report(shop, response)["rejections"]] == ["Erased.", "colour: Unknown field."]
