@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import structlog
-from django.db import close_old_connections
+from django.db import Error, close_old_connections
 
+from readmodels.errors import ReadModelError
 from readmodels.store import Store
 
 log = structlog.get_logger()
@@ -85,6 +86,7 @@ def _has_more(chore: Chore) -> bool:
         return bool(chore.step())
     except Exception as error:  # whatever it is, the other chores may well do better
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        log.warning("chore_failed", chore=chore.name, reason=reason, exc_info=True)
+        is_away = isinstance(error, Error | ReadModelError)  # of a server that is, the reason says enough
+        log.warning("chore_failed", chore=chore.name, reason=reason, exc_info=not is_away)
         close_old_connections()
         return False

@@ -78,7 +78,10 @@ def test_every_body_has_an_example_that_is_accepted(document):
     for path, method, operation in commands(document):
         if "requestBody" not in operation or path == "/api/auth/login":
             continue
-        for example in operation["requestBody"]["content"]["application/json"]["examples"].values():
+        content = operation["requestBody"]["content"]
+        if "application/x-ndjson" in content:  # whose examples its own test sends
+            continue
+        for example in content["application/json"]["examples"].values():
             address = path.format(user_id=bob.pk, sku="P-00001")
             answer = getattr(staff, method)(address, example["value"], headers={"If-Match": "*"})
             assert answer.status_code < 300, (path, answer.content)

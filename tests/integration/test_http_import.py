@@ -458,3 +458,9 @@ def test_rejection_forgets_who_is_erased(shop):
     assert "ADA@EXAMPLE.COM" in finished(shop, response)["rejections"][0]["detail"]
     erase_customer(user_id=shop["ada"].pk)
     assert [each["detail"] for each in report(shop, response)["rejections"]] == ["Erased.", "colour: Unknown field."]
+
+
+def test_examples_in_the_api_document_are_accepted(shop):
+    operation = body(shop["staff"].get("/api/schema"))["paths"]["/api/orders/import"]["post"]
+    for media_type, described in operation["requestBody"]["content"].items():
+        assert send(shop, described["schema"]["examples"][0], media_type).status_code == 202
