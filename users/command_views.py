@@ -13,6 +13,7 @@ from users.authentication import Principal, principal_of
 from users.command_http import CommandView, expected_version, one_command, parsed
 from users.command_openapi import documented
 from users.commands import change_email, deactivate_user, register_user, rename_user
+from users.guesses import guess
 from users.models import User
 from users.permissions import require_self_or_staff
 from users.readmodels.access_grant import AccessGrant
@@ -79,10 +80,12 @@ class LogIn(CommandView):
     def post(self, request: Request) -> Response:
         """A token that queries and commands take from now on."""
         wanted = parsed(LogInInput, request)
+        attempt = guess(request, wanted["email"])
         with one_command(request) as done:
             access = sign_in(**wanted)
         if access is None:
             raise AuthenticationFailed("E-mail or password is wrong.")
+        attempt.succeeded()
         _require_usable(access, done.tokens)
         response = done.answer(AccessState(access).data)
         response["Cache-Control"] = "no-store"
