@@ -7,6 +7,7 @@ import structlog
 from psycopg.conninfo import conninfo_to_dict
 
 from project import env
+from readmodels import redaction
 
 ENV = env.read()
 BASE_DIR = env.ROOT
@@ -178,6 +179,8 @@ LOGGING = {
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                # Tracebacks are text by now, and nothing is quoted yet.
+                redaction.redact,
                 structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
             ],
         }
