@@ -49,30 +49,30 @@ def test_read_models_are_kept_and_read_by_tls(store, servers, ours):
 
 @pytest.mark.parametrize("is_given", [True, False])
 def test_redis_with_a_certificate_of_another_ca_is_refused(servers, ours, theirs, is_given):
-    with behind_tls(servers.read_models, theirs.context()) as port:
-        with pytest.raises(StoreUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
-            Store(connection.identified(redis_url(port, ours if is_given else None), 10)).epoch()
+    refused = pytest.raises(StoreUnavailable, match="CERTIFICATE_VERIFY_FAILED")
+    with behind_tls(servers.read_models, theirs.context()) as port, refused:
+        Store(connection.identified(redis_url(port, ours if is_given else None), 10)).epoch()
 
 
 def test_redis_with_a_certificate_for_another_name_is_refused(servers, ours):
-    with behind_tls(servers.read_models, ours.context("elsewhere.example.com")) as port:
-        with pytest.raises(StoreUnavailable, match="match"):
-            Store(connection.identified(redis_url(port, ours), 10)).epoch()
+    refused = pytest.raises(StoreUnavailable, match="match")
+    with behind_tls(servers.read_models, ours.context("elsewhere.example.com")) as port, refused:
+        Store(connection.identified(redis_url(port, ours), 10)).epoch()
 
 
 def test_database_is_reached_by_tls(store, servers, ours):
-    with behind_tls(servers.postgres, ours.context(), is_postgres=True) as port:
-        with psycopg.connect(postgres_url(port, ours)) as found:
-            assert found.execute("SELECT 1").fetchone() == (1,)
-            assert found.pgconn.ssl_in_use
+    by_tls = behind_tls(servers.postgres, ours.context(), is_postgres=True)
+    with by_tls as port, psycopg.connect(postgres_url(port, ours)) as found:
+        assert found.execute("SELECT 1").fetchone() == (1,)
+        assert found.pgconn.ssl_in_use
 
 
 @pytest.mark.parametrize(("host", "reason"), [(HOST, "verify failed"), ("elsewhere.example.com", "does not match")])
 def test_database_with_a_wrong_certificate_is_refused(store, servers, ours, theirs, host, reason):
     issuer = theirs if host == HOST else ours
-    with behind_tls(servers.postgres, issuer.context(host), is_postgres=True) as port:
-        with pytest.raises(psycopg.OperationalError, match=reason):
-            psycopg.connect(postgres_url(port, ours))
+    refused = pytest.raises(psycopg.OperationalError, match=reason)
+    with behind_tls(servers.postgres, issuer.context(host), is_postgres=True) as port, refused:
+        psycopg.connect(postgres_url(port, ours))
 
 
 def test_broker_is_reached_by_tls(servers, ours):
@@ -84,10 +84,9 @@ def test_broker_is_reached_by_tls(servers, ours):
 def test_broker_with_a_wrong_certificate_is_refused(servers, ours, theirs, is_given):
     """Also where the URL names no CA: Celery by itself would take any certificate then."""
     url = broker_url(redis_url(1, ours if is_given else None))
-    with behind_tls(servers.broker, theirs.context()) as port:
-        with app.connection(url.replace(":1/", f":{port}/")) as found:
-            with pytest.raises(Exception, match="CERTIFICATE_VERIFY_FAILED"):
-                found.default_channel.client.ping()
+    refused = pytest.raises(Exception, match="CERTIFICATE_VERIFY_FAILED")
+    with behind_tls(servers.broker, theirs.context()) as port, refused:
+        app.connection(url.replace(":1/", f":{port}/")).default_channel.client.ping()
 
 
 def test_whole_system_runs_with_tls_to_every_server(store, servers, ours, tmp_path):
