@@ -20,6 +20,8 @@ from readmodels.store import Store
 from users.addresses import client_address
 from users.models import normalise_email
 
+# The limits, as the settings name them.
+PAIR, ACCOUNT, ADDRESS = "failed-log-ins-per-pair", "failed-log-ins-per-account", "failed-log-ins-per-address"
 # So long an address at which somebody got in is not held to what strangers use up.
 KNOWN_SECONDS = 30 * 24 * 3600
 KNOWN = "known"
@@ -51,9 +53,6 @@ class Guess:
         store.return_to([limit for limit in self.limits if limit.name == ADDRESS])
         store.remember(KNOWN, self.pair, KNOWN_SECONDS)
         return True
-
-
-PAIR, ACCOUNT, ADDRESS = "failed-log-ins-per-pair", "failed-log-ins-per-account", "failed-log-ins-per-address"
 
 
 def guess(request: HttpRequest, email: str, *, is_open: bool = False) -> Guess:

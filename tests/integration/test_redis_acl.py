@@ -213,6 +213,8 @@ def test_processes_do_their_work_as_these_users(projector, url, servers, tmp_pat
     finally:
         child.stop(processes.values(), 20)
     assert "ready." in logs["worker"].read_text()
+    secrets = ("horse-staple", "ada@example.com", "eve@example.com")
+    assert not [secret for secret in secrets if secret in read(logs)]
     refused = ("permission", "noperm", "can't run this", "wake_failed", "limits_not_kept", "Traceback")
     assert not [line for line in read(logs).splitlines() if any(word in line for word in refused)]
 
