@@ -210,11 +210,15 @@ def test_processes_do_their_work_as_these_users(projector, url, servers, tmp_pat
             child.stop([processes.pop("beat"), processes.pop("worker")], 20)
             start("relay")
             assert name_read_back(api, "eve@example.com") == "Ada", read(logs)
+        for words in ("status", "rebuild UserProfile", "verify", "why UserProfile 1"):
+            command = [*site.MANAGE, "readmodels", *words.split()]
+            log = logs.setdefault(words, tmp_path / f"{words}.log")
+            assert child.run(command, START_SECONDS, log=log, environ={**os.environ, **shared}, folder=env.ROOT) == 0
     finally:
         child.stop(processes.values(), 20)
     assert "ready." in logs["worker"].read_text()
-    secrets = ("horse-staple", "ada@example.com", "eve@example.com")
-    assert not [secret for secret in secrets if secret in read(logs)]
+    told = read({each: logs[each] for each in commands})
+    assert not [secret for secret in ("horse-staple", "ada@example.com", "eve@example.com") if secret in told]
     refused = ("permission", "noperm", "can't run this", "wake_failed", "limits_not_kept", "Traceback")
     assert not [line for line in read(logs).splitlines() if any(word in line for word in refused)]
 
