@@ -57,17 +57,18 @@ def middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
                 _take(request)
             except TooManyRequests as error:
                 response = problems.of_rest_framework(error).respond(request)
-        taken: Taken | None = getattr(request, "rate_taken", None)
-        for each in taken.limits if taken else ():
-            _add(response, POLICY, f'"{each.limit.name}";q={each.limit.most};w={each.limit.seconds}')
-            _add(response, STATE, f'"{each.limit.name}";r={each.left};t={each.whole_in_seconds}')
+        _tell(response, getattr(request, "rate_taken", None))
         return response
 
     return answer
 
 
-def _add(response: HttpResponse, header: str, element: str) -> None:
-    response[header] = f"{response[header]}, {element}" if header in response else element
+def _tell(response: HttpResponse, taken: Taken | None) -> None:
+    if taken and taken.limits:
+        limits = [each.limit for each in taken.limits]
+        response[POLICY] = ", ".join([f'"{limit.name}";q={limit.most};w={limit.seconds}' for limit in limits])
+        state = [f'"{each.limit.name}";r={each.left};t={each.whole_in_seconds}' for each in taken.limits]
+        response[STATE] = ", ".join(state)
 
 
 def _take(request: HttpRequest) -> None:
