@@ -40,9 +40,10 @@ MEANINGS = {
     "415": "Bodies are JSON.",
     "422": "The Idempotency-Key came with another request before.",
     "428": "If-Match is demanded here.",
+    "429": "Too many requests, or failed attempts to log in; try again after Retry-After.",
     "503": "Not now: what a token or max-stale asks for is not there yet, or a server does not answer. Try again.",
 }
-HEADERS = {"401": "WWW-Authenticate", "503": "Retry-After"}
+HEADERS = {"401": "WWW-Authenticate", "429": "Retry-After", "503": "Retry-After"}
 
 
 def add_problems(result: dict[str, Any], **rest: Any) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def add_problems(result: dict[str, Any], **rest: Any) -> dict[str, Any]:
 def _statuses(path: str, method: str, operation: dict[str, Any]) -> list[str]:
     parameters = operation.get("parameters", ())
     names = {parameter["name"] for parameter in parameters}
-    found = ["400", "406", "503"]
+    found = ["400", "406", "429", "503"]
     if operation.get("security") or path.endswith("/login"):
         found += ["401", "403"]
     if "{" in path:

@@ -31,6 +31,7 @@ from readmodels.errors import (
     WrongToken,
 )
 from users.errors import Kind, Refused
+from users.guesses import TooManyGuesses
 
 log = structlog.get_logger()
 
@@ -83,6 +84,9 @@ def problem_of(error: Exception) -> Problem | None:
         return Problem(STATUS[error.kind], error.code, error.detail, fields, error.facts)
     if isinstance(error, ReadModelError):
         return _of_read_model(error)
+    if isinstance(error, TooManyGuesses):
+        headers = {"Retry-After": str(error.wait_seconds)}
+        return Problem(429, "too_many_requests", str(error), headers=headers)
     if isinstance(error, OperationalError | InterfaceError):
         return _retry_later("database_unavailable", "The database does not answer; nothing is known to be written.")
     if isinstance(error, RequestDataTooBig):
@@ -91,26 +95,26 @@ def problem_of(error: Exception) -> Problem | None:
         error = exceptions.NotFound()
     if isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
-    return _of_rest_framework(error) if isinstance(error, exceptions.APIException) else None
+    return of_rest_framework(error) if isinstance(error, exceptions.APIException) else None
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None, **rest: Any) -> HttpResponse:
     """A route that the API does not have, by any method; as handler404 also the other pages' answer."""
-    if not _is_api(request):
+    if not _has_problems(request):
         return defaults.page_not_found(request, exception or Http404())
     return Problem(404, "no_such_route", "The API has no such address.").respond(request)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Called by Django for what it refuses before any view."""
-    if not _is_api(request):
+    if not _has_problems(request):
         return defaults.bad_request(request, exception)
     return Problem(400, "bad_request", "The request can't be understood.").respond(request)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Called by Django after it has logged an error that nobody foresaw."""
-    if not _is_api(request):
+    if not _has_problems(request):
         return defaults.server_error(request)
     return Problem(500, "server_error", "Something went wrong here; it has been logged.").respond(request)
 
@@ -139,7 +143,8 @@ def _of_read_model(error: ReadModelError) -> Problem | None:
     return _retry_later("try_again", "It could not be done now.") if error.is_transient else None
 
 
-def _of_rest_framework(error: exceptions.APIException) -> Problem:
+def of_rest_framework(error: exceptions.APIException) -> Problem:
+    """The problem that one of REST framework's own errors is, with the headers that belong to it."""
     headers = {}
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
@@ -178,5 +183,10 @@ def _retry_later(code: str, detail: str) -> Problem:
     return Problem(503, code, detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
-def _is_api(request: HttpRequest) -> bool:
-    return request.path == "/api" or request.path.startswith(("/api/", "/health/"))
+def is_api(request: HttpRequest) -> bool:
+    """Whether this is an address of the API, which answers with problems and no pages."""
+    return request.path == "/api" or request.path.startswith("/api/")
+
+
+def _has_problems(request: HttpRequest) -> bool:
+    return is_api(request) or request.path.startswith("/health/")

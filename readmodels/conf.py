@@ -15,6 +15,8 @@ class Conf:
 
     redis_url: str
     broker_url: str
+    # Where limits are kept: with the read models, unless a Redis 6.2 needs another user for what readers may write.
+    limits_url: str = ""
     # Batches of 100 to 1,000 documents were equally quick; 500 keeps a snapshot under 50 ms.
     batch_rows: int = 500
     # A change that touches more documents by way of other tables goes to the bulk lane.

@@ -15,6 +15,9 @@ POINTERS = "rm:{b000}:pointers"
 EPOCH = "rm:{b000}:epoch"
 HEARTBEAT = "rm:{b000}:heartbeat"
 
+# Not of a read model: no scan for those sees it. One slot, since one script takes from several limits.
+LIMITS = "rl:{limits}:"
+
 
 @dataclass(frozen=True)
 class PartitionKeys:
@@ -50,6 +53,11 @@ def expiring(bucket: int) -> str:
 def lease(name: str) -> str:
     """Key of a lease, e.g. of a shard; its slot does not matter."""
     return f"{PREFIX}lease:{name}"
+
+
+def limit(name: str, of: str) -> str:
+    """Key of a limit: of which kind, and for whom it counts."""
+    return f"{LIMITS}{name}:{of}"
 
 
 def document(read_model: str, generation: int, key: str) -> str:

@@ -16,9 +16,10 @@ from typing import Any, cast
 
 import redis
 
-from readmodels import connection, keys
+from readmodels import connection, keys, limits
 from readmodels.conf import conf
 from readmodels.errors import AttemptTooOld, EpochMoved, StoreLost, StoreMoved
+from readmodels.limits import Limit, Taken
 from readmodels.values import (
     STORE_ID_LENGTH,
     VERSION_LENGTH,
@@ -239,6 +240,24 @@ class Store:
         ]
         pairs = zip(writes, self.ask(at)[1] if at else [], strict=True)
         return [None if value is None else (header_of(write, value), as_stored(write, value)) for write, value in pairs]
+
+    # Limits
+
+    def take(self, wanted: Sequence[Limit]) -> Taken:
+        """One of each limit, or of none."""
+        return limits.taken(wanted, self.run([limits.take_call(wanted)])[0])
+
+    def return_to(self, given: Sequence[Limit], *, is_all: bool = False) -> None:
+        """Each limit has one back, or all that was taken."""
+        self.run([limits.give_back_call(given, is_all=is_all)])
+
+    def remember(self, name: str, of: str, seconds: int) -> None:
+        """It is known for so long, beside the limits."""
+        self.ask([("SET", keys.limit(name, of), 1, "EX", seconds)])
+
+    def is_remembered(self, name: str, of: str) -> bool:
+        """Whether it is known still."""
+        return self.ask([("GET", keys.limit(name, of))])[1] == [b"1"]
 
     def _found_in(self, buckets: Iterable[int]) -> Iterator[dict[int, list[str]]]:
         """What the buckets hold beside their markers, by bucket, a few keys at a time."""

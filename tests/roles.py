@@ -14,6 +14,7 @@ MATRIX = {
     ("GET", "api/"): ANYBODY,
     ("GET", "api/schema"): ANYBODY,
     ("GET", "api/docs"): ANYBODY,
+    ("GET", "api/redoc"): ANYBODY,
     ("POST", "api/users"): ANYBODY,
     ("GET", "api/users/<int:user_id>"): OWNER_AND_SUPPORT,
     ("PATCH", "api/users/<int:user_id>"): OWNER_AND_SUPPORT,

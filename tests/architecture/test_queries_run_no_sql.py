@@ -29,9 +29,10 @@ SAMPLES = {
     "api/sales": "/api/sales?from=2026-01-01&to=2026-12-31",
     "api/schema": "/api/schema",
     "api/docs": "/api/docs",
+    "api/redoc": "/api/redoc",
 }
 # Open to anybody.
-PUBLIC = ["api", "api/", "api/products", "api/products/<str:sku>", "api/schema", "api/docs"]
+PUBLIC = ["api", "api/", "api/products", "api/products/<str:sku>", "api/schema", "api/docs", "api/redoc"]
 STATUSES = {
     "staff": dict.fromkeys(SAMPLES, 200),
     "owner": dict.fromkeys(SAMPLES, 200) | {"api/orders": 403, "api/orders/export": 403, "api/sales": 403},

@@ -14,6 +14,7 @@ from orders.readmodels.customer_orders import CustomerOrders
 from project import child
 from project.binaries import find_redis
 from readmodels import connection, erasure, generations, keys, models, testing
+from readmodels.limits import Limit
 from readmodels.query import Reader
 from readmodels.store import SCRIPTS, Store
 from tests.rows import add_line, add_order, add_product, add_user
@@ -130,6 +131,13 @@ def test_erasure_fits_a_cluster(cluster, cluster_client):
     assert not cluster_client.exists("rm:{b007}:OrderDetail:99:1")
     testing.drain(cluster)
     testing.assert_law(cluster)
+
+
+def test_limits_fit_a_cluster(cluster):
+    wanted = [Limit("account", "1", 1, 60), Limit("address", "192.0.2.1", 1, 60)]
+    assert [cluster.take(wanted).is_taken for _ in range(2)] == [True, False]
+    cluster.return_to(wanted)
+    assert cluster.take(wanted).is_taken
 
 
 def number(read_model: str) -> int:
