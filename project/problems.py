@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 
 from project.strict_json import TooLarge
@@ -98,6 +99,7 @@ def problem_of(error: Exception) -> Problem | None:
     return of_rest_framework(error) if isinstance(error, exceptions.APIException) else None
 
 
+@csrf_exempt  # or Django's own page would answer a POST to nowhere
 def not_found(request: HttpRequest, exception: Exception | None = None, **rest: Any) -> HttpResponse:
     """A route that the API does not have, by any method; as handler404 also the other pages' answer."""
     if not _has_problems(request):
