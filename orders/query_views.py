@@ -6,8 +6,9 @@ from orders.readmodels.order_detail import OrderDetail
 from orders.readmodels.orders_by_status import OrdersByStatus
 from orders.readmodels.product_card import ProductCard
 from orders.readmodels.sales_by_day import SalesByDay
+from readmodels.live_views import LiveView
 from readmodels.views import DailyView, DocumentView, PageView
-from users.authentication import Principal
+from users.authentication import Principal, granted_now
 from users.permissions import is_self_or_staff
 
 
@@ -32,6 +33,20 @@ class CustomerOrdersQuery(PageView):
     def may_list(self, principal: Principal, partition: int) -> bool:
         """Themselves and staff."""
         return is_self_or_staff(principal, partition)
+
+
+class OrderLive(LiveView):
+    """One order as it changes, for its customer and staff."""
+
+    query = OrderQuery
+    granted = staticmethod(granted_now)
+
+
+class CustomerOrdersLive(LiveView):
+    """A customer's orders as they come and change, for themselves and staff."""
+
+    query = CustomerOrdersQuery
+    granted = staticmethod(granted_now)
 
 
 class OrdersByStatusQuery(PageView):

@@ -58,6 +58,7 @@ class Environment:
     is_demo: bool
     allowed_hosts: list[str]
     numbers: dict[str, int | float]
+    events_url: str = ""
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Environment:
@@ -79,6 +80,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         allowed_hosts=[host for host in known.get("ALLOWED_HOSTS", "").split(",") if host]
         or (["*"] if is_debug else ["127.0.0.1", "localhost"]),
         numbers=_numbers(known),
+        events_url=_events_url(known),
     )
 
 
@@ -136,6 +138,13 @@ def _redis_place(url: str) -> tuple[str, int, int] | None:
     except ValueError:
         pass
     return None
+
+
+def _events_url(known: Mapping[str, str]) -> str:
+    value = known.get("EVENTS_URL", "")
+    if value and not re.fullmatch(r"https?://[^\s/?#]+/?", value):
+        raise WrongSetting("EVENTS_URL", value, "http://host:port or https://host")
+    return value
 
 
 def _flag(known: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -127,7 +127,12 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = DEBUG
 
-READMODELS = {"REDIS_URL": ENV.redis_url, "BROKER_URL": ENV.broker_url, **ENV.numbers}
+READMODELS = {
+    "REDIS_URL": ENV.redis_url,
+    "BROKER_URL": ENV.broker_url,
+    "EVENTS_URL": ENV.events_url,
+    **ENV.numbers,
+}
 
 # Logs are events with fields; the standard library's own records take the same way out.
 _log_processors: list[Any] = [

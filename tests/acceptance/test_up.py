@@ -33,6 +33,7 @@ class Up:
     def __init__(self, folder: Path, *words: str, port: int | None = None, output: Path | None = None, **environ: str):
         self.folder = folder
         self.port = port or free_port()
+        self.events_port = free_port()
         self.output = output or folder.with_name(f"{folder.name}-{self.port}.out")
         kept = {name: value for name, value in os.environ.items() if name not in (*SERVER_VARIABLES, "DEMO")}
         self.process = subprocess.Popen(
@@ -41,6 +42,7 @@ class Up:
                 ROOT / "manage.py",
                 "up",
                 f"--port={self.port}",
+                f"--events-port={self.events_port}",
                 "--no-demo-data",
                 "--processes=1",
                 *words,
