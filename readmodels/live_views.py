@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.exceptions import MethodNotAllowed, NotFound, ValidationError
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
@@ -61,6 +61,12 @@ class LiveView(ApiView):
     renderer_classes = [EventStream]
     # Its key or partition is a variable of the address.
     query: ClassVar[type[DocumentView] | type[PageView]]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Called before the method. Others than GET are refused before anybody is asked for: commands ask a table."""
+        if request.method not in ("GET", "HEAD", "OPTIONS"):
+            raise MethodNotAllowed(request.method or "")
+        super().initial(request, *args, **kwargs)
 
     @staticmethod
     def granted(grants: Sequence[Any]) -> Mapping[Any, Any]:

@@ -21,6 +21,9 @@ SAMPLES = {
     "api/users/<int:user_id>/orders": "/api/users/1/orders?status=placed",
     "api/orders": "/api/orders?status=placed",
     "api/orders/<int:order_id>": "/api/orders/1",
+    # Answered here as elsewhere in the API; tests/integration/test_live.py has no database where they are served.
+    "api/orders/<int:order_id>/events": "/api/orders/1/events",
+    "api/users/<int:user_id>/orders/events": "/api/users/1/orders/events",
     "api/products/<str:sku>": "/api/products/A",
     "api/sales": "/api/sales?from=2026-01-01&to=2026-12-31",
     "api/schema": "/api/schema",
@@ -28,9 +31,11 @@ SAMPLES = {
 }
 # Open to anybody.
 PUBLIC = ["api", "api/", "api/products/<str:sku>", "api/schema", "api/docs"]
+# Led elsewhere, and here there is no such place.
+ELSEWHERE = {route: 404 for route in SAMPLES if route.endswith("/events")}
 STATUSES = {
-    "staff": dict.fromkeys(SAMPLES, 200),
-    "owner": dict.fromkeys(SAMPLES, 200) | {"api/orders": 403, "api/sales": 403},
+    "staff": dict.fromkeys(SAMPLES, 200) | ELSEWHERE,
+    "owner": dict.fromkeys(SAMPLES, 200) | ELSEWHERE | {"api/orders": 403, "api/sales": 403},
     "nobody": dict.fromkeys(SAMPLES, 401) | dict.fromkeys(PUBLIC, 200),
 }
 
