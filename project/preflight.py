@@ -43,7 +43,7 @@ def require_free_port(host: str, port: int, variable: str = "PORT") -> None:
         socket.create_server((host, port), family=family).close()
     except (OSError, OverflowError) as error:
         reason = str(getattr(error, "strerror", None) or error).split(" (while")[0]
-        other = 8000 if port != 8000 and variable == "PORT" else 8010
+        other = {"PORT": 8001 if port == 8000 else 8000}.get(variable, 8010)
         raise CannotStart(
             f"Port {port} on {host} can't be used ({reason}); choose another: make run {variable}={other}"
         ) from None

@@ -8,7 +8,6 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from secrets import randbelow
@@ -155,21 +154,18 @@ def _body(response: Any) -> bytes:
 
 
 def _before_signals(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    """`call` goes before whatever the server does on a signal to stop.
+    """`call` goes before what the server does on a signal to stop.
 
-    It sets its handlers after the start of the application, and does not end while an answer is open: without this,
-    only its time limit would end the process.
+    Granian has set its handlers before the application starts, and waits for open answers: without this, only its time
+    limit would end the process. asyncio has no public way to ask for a handler that is set; where none is found, the
+    server's time limit it is.
     """
-    changed: Any = loop
-    add = changed.add_signal_handler
+    handlers = getattr(loop, "_signal_handlers", {})
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if before := handlers.get(number):
+            loop.add_signal_handler(number, _both, call, before._run)
 
-    def add_both(number: int, handler: Callable[..., object], *arguments: Any) -> None:
-        def both() -> None:
-            if number in (signal.SIGTERM, signal.SIGINT):
-                call()
-            handler(*arguments)
 
-        add(number, both)
-
-    with suppress(AttributeError):  # a loop that is not Python's own may not have it
-        changed.add_signal_handler = add_both
+def _both(first: Callable[[], object], second: Callable[[], object]) -> None:
+    first()
+    second()

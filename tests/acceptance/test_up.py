@@ -160,6 +160,24 @@ def test_a_port_in_use_is_named(up):
     assert not (site.folder / "postgres").exists()
 
 
+def test_the_port_of_live_updates_in_use_is_named(up):
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        output = refused(up("data", f"--events-port={port}"))
+    assert f"Port {port}" in output
+    assert "EVENTS_PORT=" in output
+
+
+def test_the_api_leads_to_the_live_updates(up):
+    site = up().wait_for_answer()
+    assert site.status("/api/orders/1/events") == 401
+    api, events = [f"http://127.0.0.1:{port}" for port in (site.port, site.events_port)]
+    assert is_answering(events)
+    token = site.sign_in(api)
+    assert site.location("/api/orders/1/events", token) == f"{events}/api/orders/1/events"
+    assert (site.end()[0], site.left_over()) == (0, [])
+
+
 def test_a_data_folder_that_can_not_be_is_named(up, tmp_path):
     (tmp_path / "file").touch()
     assert "Data folder" in refused(up("file/data", output=tmp_path / "out"))
