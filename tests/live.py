@@ -15,6 +15,7 @@ import psutil
 from knox.models import AuthToken
 
 from project import child, env, site
+from project.child import wait_until
 from users.models import User
 
 START_SECONDS = 60
@@ -48,7 +49,7 @@ class LiveProcess:
             environ={**os.environ, **QUICK, **nowhere, **environ},
             folder=env.ROOT,
         )
-        assert child.wait_until(self.is_answering, START_SECONDS), self.log.read_text()
+        assert wait_until(self.is_answering, START_SECONDS), self.log.read_text()
 
     def is_answering(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
@@ -120,6 +121,11 @@ class Client:
                 self.updates.append(Update(fields["event"], fields.get("id"), json.loads(fields["data"])))
                 fields = {}
 
+    def is_let_in(self) -> bool:
+        """Whether the answer is a stream; known once it has begun."""
+        wait_until(lambda: self.status is not None, WAIT_SECONDS)
+        return self.status == 200
+
     def leave(self) -> None:
         """The connection is cut, as by a network that fails."""
         if self._response is not None:
@@ -130,7 +136,7 @@ class Client:
 
     def wait_for(self, is_it: Callable[[Update], Any]) -> Update:
         """The first update of which this is true."""
-        assert child.wait_until(lambda: self._found(is_it) is not None, WAIT_SECONDS), (self.status, self.updates[-3:])
+        assert wait_until(lambda: self._found(is_it) is not None, WAIT_SECONDS), (self.status, self.updates[-3:])
         found = self._found(is_it)
         assert found is not None
         return found
@@ -141,7 +147,7 @@ class Client:
     def wait_for_end(self) -> str:
         """The reason that the stream gave for its end, once it is over."""
         end = self.wait_for(lambda update: update.name == "end")
-        assert child.wait_until(lambda: self.is_over, WAIT_SECONDS)
+        assert wait_until(lambda: self.is_over, WAIT_SECONDS)
         assert self.updates[-1] is end
         return end.data["reason"]
 

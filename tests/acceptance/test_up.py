@@ -9,6 +9,7 @@ import sys
 from contextlib import closing, suppress
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -170,12 +171,16 @@ def test_the_port_of_live_updates_in_use_is_named(up):
 
 def test_the_api_leads_to_the_live_updates(up):
     site = up().wait_for_answer()
-    assert site.status("/api/orders/1/events") == 401
     api, events = [f"http://127.0.0.1:{port}" for port in (site.port, site.events_port)]
-    assert is_answering(events)
-    token = site.sign_in(api)
-    assert site.location("/api/orders/1/events", token) == f"{events}/api/orders/1/events"
-    assert (site.end()[0], site.left_over()) == (0, [])
+    account = {"email": "ada@example.com", "password": "horse-staple-battery"}
+    user_id = httpx.post(f"{api}/api/users", json={"name": "Ada", **account}).raise_for_status().json()["id"]
+    token = httpx.post(f"{api}/api/auth/login", json=account).raise_for_status().json()["token"]
+    path, headers = f"/api/users/{user_id}/orders/events", {"Authorization": f"Bearer {token}"}
+    assert wait_until(lambda: httpx.get(api + path, headers=headers).status_code == 307, START_SECONDS)
+    assert httpx.get(api + path, headers=headers).headers["Location"] == events + path
+    with httpx.stream("GET", events + path, headers=headers) as response:
+        assert next(line for line in response.iter_lines() if line.startswith("event:")) == "event: reset"
+        assert (site.end()[0], site.left_over()) == (0, [])
 
 
 def test_a_data_folder_that_can_not_be_is_named(up, tmp_path):
