@@ -32,14 +32,15 @@ MEANINGS = {
     "401": "Log in first: no token, or one that has ended.",
     "403": "Not yours to do.",
     "404": "There is no such thing, or it is not yours to know of.",
-    "406": "Answers are JSON.",
+    "406": "Answers are JSON; live updates are `text/event-stream`.",
     "409": "The present state does not allow it; `facts` says what was found.",
     "412": "The row has changed since the version in If-Match.",
     "413": "The body is too large.",
     "415": "Bodies are JSON.",
+    "429": "Too many at once, or too often; `Retry-After` says when to try again.",
     "503": "Not now: what a token or max-stale asks for is not there yet, or a server does not answer. Try again.",
 }
-HEADERS = {"401": "WWW-Authenticate", "503": "Retry-After"}
+HEADERS = {"401": "WWW-Authenticate", "429": "Retry-After", "503": "Retry-After"}
 
 
 def add_problems(result: dict[str, Any], **rest: Any) -> dict[str, Any]:
@@ -62,6 +63,8 @@ def _statuses(path: str, method: str, operation: dict[str, Any]) -> list[str]:
         found.append("404")
     if method != "get":
         found += ["409", "413", "415"]
+    if "Last-Event-ID" in names:
+        found.append("429")
     if "If-Match" in names:
         found.append("412")
     return sorted(found)

@@ -1,5 +1,6 @@
 """What the API document says of live updates."""
 
+import re
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
@@ -33,8 +34,8 @@ class LiveSchema(AutoSchema):
         return f"{self._of().__name__}Live"
 
     def get_summary(self) -> str:
-        """Live updates of what the read model says."""
-        return "Live updates"
+        """Order detail, live; Customer orders, live."""
+        return re.sub("(?<!^)(?=[A-Z])", " ", self._of().__name__).capitalize() + ", live"
 
     def get_description(self) -> str:  # type: ignore[override]
         """What is sent, and how it goes on after an interruption."""

@@ -100,7 +100,9 @@ def elsewhere(request: Request) -> HttpResponse:
     if not url:
         raise NotFound("Live updates are not served at this address.", code="no_live_updates")
     location = url.rstrip("/") + request.get_full_path()
-    return HttpResponse(status=307, headers={"Location": location, "Cache-Control": "no-store"})
+    response = HttpResponse(status=307, headers={"Location": location, "Cache-Control": "no-store"})
+    del response["Content-Type"]  # of nothing
+    return response
 
 
 def _last_id(request: Request, topic: Topic) -> str | None:
