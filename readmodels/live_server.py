@@ -63,7 +63,15 @@ class LiveServer:
         if self._hub is None:
             self._hub = Hub(Store(), Reader(Store()))
             self._running = asyncio.get_running_loop().create_task(self._hub.run())
+            self._running.add_done_callback(self._ended)
         return self._hub
+
+    def _ended(self, running: "asyncio.Task[None]") -> None:
+        """By a mistake of this program only; clients ask again, and find another hub."""
+        if not running.cancelled():
+            log.error("hub_ended", exc_info=running.exception())
+        self.hub().stop()
+        self._hub = None
 
     # The process
 

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from orders.readmodels.customer_orders import CustomerOrders
 from orders.readmodels.order_detail import OrderDetail
-from readmodels import buckets, keys
+from readmodels import buckets, generations, keys, snapshot
 from readmodels.looking import keep, look
 from readmodels.query import Reader
 from readmodels.store import Store
+from readmodels.stored import Stored
 from readmodels.topics import DocumentState, PartitionState, State, Topic
 from readmodels.values import Attempt, DocumentWrite, RowWrite
+from users.readmodels.user_profile import UserProfile
 
 LIST = Topic(CustomerOrders, "7")
 ORDER = Topic(OrderDetail, "7")
@@ -194,3 +196,28 @@ def test_a_row_that_was_built_again_as_it_was_is_not_sent(store):
     world.write({1: 2})
     world.look()
     assert len(world.state.since(world.last_id)) == 1
+
+
+def test_a_row_that_was_mended_away_has_the_list_loaded_anew(store):
+    world = World(store, LIST)
+    world.write({1: 1, 2: 2})
+    world.look()
+    world.take(100)
+    with snapshot.reading() as (cursor, _):
+        generation = next(each for each in generations.current(cursor) if each.plan.name == "CustomerOrders")
+    place = RowWrite("CustomerOrders", generation.number, LIST.key, f"{1:019d}")
+    stored = Stored(store, generation)
+    value = stored.look([place]).values[place]
+    stored.forget({place: value.digest}, world.markers, world.store_id)
+    stored.even_out([LIST.key], world.markers, world.store_id)
+    world.look()
+    world.take(100)
+    assert world.shown == world.stored() == {2: 2}
+
+
+def test_what_cannot_be_said_of_one_key_is_said_of_the_others(store):
+    reader = Reader(store)
+    lost = keys.bucket_of("UserProfile", "1")
+    others = [str(number) for number in range(2, 20) if keys.bucket_of("UserProfile", str(number)) != lost]
+    store.ask([("DEL", keys.progress(lost))])
+    assert reader.sayable(UserProfile, ["1", *others]).keys() == set(others)
