@@ -2,6 +2,7 @@
 
 import os
 import socket
+import struct
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +19,8 @@ def cut(client: Any) -> bool:
     for name in os.listdir(OPEN_FILES):
         with suppress(OSError, ValueError), socket.socket(fileno=os.dup(int(name))) as found:
             if found.family in (socket.AF_INET, socket.AF_INET6) and _peer(found) == (str(client[0]), int(client[1])):
+                # Nothing lingers: the system, too, would wait for room at the other end.
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 found.shutdown(socket.SHUT_RDWR)
                 return True
     return False

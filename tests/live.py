@@ -66,8 +66,16 @@ class LiveProcess:
         return Client(self.url + path, token, last_id)
 
     def rss_mb(self) -> float:
+        return sum(each.memory_info().rss for each in self._processes()) / 2**20
+
+    def client_ports(self) -> set[int]:
+        """The ports of all clients whose connection it holds."""
+        found = [each for process in self._processes() for each in process.net_connections("tcp")]
+        return {each.raddr.port for each in found if each.raddr}
+
+    def _processes(self) -> list[psutil.Process]:
         whole = psutil.Process(self.process.pid)
-        return sum(each.memory_info().rss for each in [whole, *whole.children()]) / 2**20
+        return [whole, *whole.children()]
 
     def stop(self) -> None:
         child.stop([self.process], 10)
