@@ -19,7 +19,14 @@ class ProductResource(queries.ProductQuery, product_commands.ProductCommands):
     """One product."""
 
 
+# Also served by the process of live updates, which serves nothing else.
+live = [
+    path("orders/<int:order_id>/events", queries.OrderLive.as_view(), name="order-events"),
+    path("users/<int:user_id>/orders/events", queries.CustomerOrdersLive.as_view(), name="user-orders-events"),
+]
+
 urlpatterns = [
+    *live,
     path("orders", OrderList.as_view(), name="orders"),
     path("orders/export", queries.OrdersExport.as_view(), name="orders-export"),
     path("orders/<int:order_id>", queries.OrderQuery.as_view(), name="order"),

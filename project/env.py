@@ -96,6 +96,7 @@ class Environment:
     limits: dict[str, Rate | None]
     limits_url: str
     numbers: dict[str, int | float]
+    events_url: str = ""
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Environment:
@@ -126,6 +127,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         limits={name.lower().replace("_", "-"): _rate(known, name, rate) for name, rate in LIMITS.items()},
         limits_url=_redis_url(known, "LIMITS_URL", redis_url),
         numbers=_numbers(known),
+        events_url=_events_url(known),
     )
 
 
@@ -183,6 +185,13 @@ def _redis_place(url: str) -> tuple[str, int, int] | None:
     except ValueError:
         pass
     return None
+
+
+def _events_url(known: Mapping[str, str]) -> str:
+    value = known.get("EVENTS_URL", "")
+    if value and not re.fullmatch(r"https?://[^\s/?#]+/?", value):
+        raise WrongSetting("EVENTS_URL", value, "http://host:port or https://host")
+    return value
 
 
 def _flag(known: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -19,6 +19,7 @@ from rest_framework import exceptions
 
 from project.strict_json import TooLarge
 from readmodels import http
+from readmodels.conf import conf
 from readmodels.errors import (
     CannotSay,
     CursorOver,
@@ -27,6 +28,8 @@ from readmodels.errors import (
     NotYet,
     ReadModelError,
     StoreUnavailable,
+    TooManyStreams,
+    TooManyStreamsOfOne,
     TooStale,
     WrongCursor,
     WrongToken,
@@ -142,6 +145,11 @@ def _of_read_model(error: ReadModelError) -> Problem | None:
         )
     if isinstance(error, StoreUnavailable | NotProjected):
         return _retry_later("read_models_unavailable", "The read models can't be read now.")
+    if isinstance(error, TooManyStreams):
+        return _retry_later("too_many_streams", "No more live updates can be followed here now.", 10)
+    if isinstance(error, TooManyStreamsOfOne):
+        detail = f"You follow {conf().live_streams_per_principal} live updates already; end one of them first."
+        return Problem(429, "too_many_streams_of_yours", detail, headers={"Retry-After": "10"})
     return _retry_later("try_again", "It could not be done now.") if error.is_transient else None
 
 
@@ -181,8 +189,8 @@ def _wrong(name: str, code: str, detail: str) -> Problem:
     return Problem(400, code, detail, [_field(name, code, detail)])
 
 
-def _retry_later(code: str, detail: str) -> Problem:
-    return Problem(503, code, detail, headers={"Retry-After": str(RETRY_SECONDS)})
+def _retry_later(code: str, detail: str, seconds: int = RETRY_SECONDS) -> Problem:
+    return Problem(503, code, detail, headers={"Retry-After": str(seconds)})
 
 
 def is_api(request: HttpRequest) -> bool:

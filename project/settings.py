@@ -156,6 +156,7 @@ READMODELS = {
     "BROKER_URL": ENV.broker_url,
     # The same client serves both where nothing else is said.
     "LIMITS_URL": "" if ENV.limits_url == ENV.redis_url else ENV.limits_url,
+    "EVENTS_URL": ENV.events_url,
     **ENV.numbers,
 }
 

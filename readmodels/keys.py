@@ -28,6 +28,8 @@ class PartitionKeys:
     index: str
     measures: str
     tombstones: str
+    # Which rows were changed last, for as long as somebody follows the partition.
+    recent: str
 
 
 def bucket_of(read_model: str, key: str) -> int:
@@ -66,10 +68,11 @@ def document(read_model: str, generation: int, key: str) -> str:
 
 
 def partition(read_model: str, generation: int, key: str) -> PartitionKeys:
-    """Keys of one partition: its rows, their order, its measures and its tombstones."""
+    """Keys of one partition: its rows, their order, its measures, its tombstones and what was changed last."""
     bucket = bucket_of(read_model, key)
     stem = f"{tag(bucket)}:{read_model}:{generation}:{key}"
-    return PartitionKeys(bucket, f"{stem}{ROWS}", f"{stem}:index", f"{stem}:measures", f"{stem}:tombstones")
+    names = (f"{stem}:{part}" for part in ("index", "measures", "tombstones", "recent"))
+    return PartitionKeys(bucket, f"{stem}{ROWS}", *names)
 
 
 def pattern(read_model: str, generation: int) -> str:

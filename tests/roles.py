@@ -9,6 +9,8 @@ OWNER_AND_SUPPORT = "401 ok 404 ok 404 ok"
 SUPPORT = "401 403 403 ok 403 ok"
 CATALOGUE = "401 403 403 403 ok ok"
 STAFF_ONLY = "401 403 403 ok ok ok"
+# Served by a process of its own, to which this one leads where it knows of it; tests/integration/test_live.py asks there.
+ELSEWHERE = "401 404 404 404 404 404"
 MATRIX = {
     ("GET", "api"): ANYBODY,
     ("GET", "api/"): ANYBODY,
@@ -37,6 +39,8 @@ MATRIX = {
     ("GET", "api/users/<int:user_id>/orders"): OWNER_AND_SUPPORT,
     ("GET", "api/users/<int:user_id>/orders/summary"): OWNER_AND_SUPPORT,
     ("GET", "api/orders/export"): SUPPORT,
+    ("GET", "api/orders/<int:order_id>/events"): ELSEWHERE,
+    ("GET", "api/users/<int:user_id>/orders/events"): ELSEWHERE,
     ("GET", "api/products"): ANYBODY,
     ("POST", "api/products"): CATALOGUE,
     ("GET", "api/products/<str:sku>"): ANYBODY,

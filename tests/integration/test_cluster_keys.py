@@ -11,12 +11,15 @@ from redis.exceptions import ClusterCrossSlotError
 
 from orders.models import Order
 from orders.readmodels.customer_orders import CustomerOrders
+from orders.readmodels.order_detail import OrderDetail
 from project import child
 from project.binaries import find_redis
 from readmodels import connection, erasure, generations, keys, models, testing
 from readmodels.limits import Limit
+from readmodels.looking import look
 from readmodels.query import Reader
 from readmodels.store import SCRIPTS, Store
+from readmodels.topics import Topic
 from tests.rows import add_line, add_order, add_product, add_user
 from users.models import User
 from users.readmodels.user_profile import UserProfile
@@ -98,6 +101,20 @@ def test_queries_fit_a_cluster(cluster):
     assert all(answer.body for answer in reader.documents(UserProfile, ids))
     assert len(reader.page(CustomerOrders, ids[0]).rows) == 1
     assert [page.measures[""]["orders"] for page in reader.measures(CustomerOrders, ids)] == [1, 0, 0, 0, 0]
+
+
+def test_live_updates_fit_a_cluster(cluster):
+    customers = [add_user() for _ in range(3)]
+    orders = [add_order(each) for each in customers]
+    testing.drain(cluster)
+    topics = [Topic(CustomerOrders, str(each.pk)) for each in customers]
+    topics += [Topic(OrderDetail, str(each.pk)) for each in orders]
+    known = look(cluster, Reader(cluster), dict.fromkeys(topics))
+    assert all(known[topic] is not None for topic in topics)
+    assert look(cluster, Reader(cluster), known) == {}
+    Order.objects.update(total_cents=1)
+    testing.drain(cluster)
+    assert look(cluster, Reader(cluster), known).keys() == set(topics)
 
 
 def test_repair_fits_a_cluster(cluster, cluster_client):
