@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 8000
+EVENTS_PORT ?= $(shell expr $(PORT) + 1)
 DATA ?=
 ARGS ?=
 # Test processes, each with servers of its own; a file's tests stay together.
@@ -19,8 +20,8 @@ INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV) -m pip install --quiet --no-i
 help: ## say what each target does
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-run: $(RUN_PINS) ## start everything here until Ctrl-C; PORT=8001 chooses the port
-	@$(VENV) manage.py up --port $(PORT)
+run: $(RUN_PINS) ## start everything here until Ctrl-C; PORT=8080 chooses the port, live updates have the next
+	@$(VENV) manage.py up --port $(PORT) --events-port $(EVENTS_PORT)
 
 demo: $(RUN_PINS) ## show it at work, step by step; DATA=file.csv.gz brings orders of your own
 	@$(VENV) manage.py demo $(if $(DATA),--data $(DATA))

@@ -9,11 +9,12 @@ from orders.readmodels.product_card import ProductCard
 from orders.readmodels.product_list import ProductList
 from orders.readmodels.sales_by_day import SalesByDay
 from readmodels.export_view import ExportView
+from readmodels.live_views import LiveView
 from readmodels.several_view import EitherView, SeveralView
 from readmodels.summary_view import SummaryView
 from readmodels.views import DailyView, DocumentView, PageView
 from readmodels.walking_days import Walk
-from users.authentication import Principal
+from users.authentication import Principal, granted_now
 from users.permissions import is_self_or_support
 
 
@@ -60,6 +61,20 @@ class CustomerOrdersSummary(SummaryView):
     def may_list(self, principal: Principal, partition: int) -> bool:
         """Themselves and support."""
         return is_self_or_support(principal, partition)
+
+
+class OrderLive(LiveView):
+    """One order as it changes, for its customer and support."""
+
+    query = OrderQuery
+    granted = staticmethod(granted_now)
+
+
+class CustomerOrdersLive(LiveView):
+    """A customer's orders as they come and change, for themselves and support."""
+
+    query = CustomerOrdersQuery
+    granted = staticmethod(granted_now)
 
 
 class OrdersByStatusQuery(PageView):

@@ -20,7 +20,14 @@ class ProductResource(queries.ProductQuery, product_commands.ProductCommands):
     """One product."""
 
 
+# Also served by the process of live updates, which serves nothing else.
+live = [
+    path("orders/<int:order_id>/events", queries.OrderLive.as_view(), name="order-events"),
+    path("users/<int:user_id>/orders/events", queries.CustomerOrdersLive.as_view(), name="user-orders-events"),
+]
+
 urlpatterns = [
+    *live,
     path("orders", OrderList.as_view(), name="orders"),
     path("orders/import", import_commands.ImportOrders.as_view()),
     path("orders/import/<int:job_id>", queries.ImportQuery.as_view(), name="order-import"),

@@ -7,8 +7,10 @@ Servers not named in the environment are the embedded ones: `project/embedded.py
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -33,6 +35,36 @@ NO_BROKER = "redis://127.0.0.1:6379/1"
 
 POSTGRES_FORM = "postgresql://user:password@host:5432/database"
 REDIS_FORM = "redis://host:6379/0, rediss://host:6379/0 or unix:///path/to.sock?db=0"
+
+
+# How often, in how many seconds. Tests, demo and imports by API stay below these by far; a client gone wild does not.
+LIMITS = {
+    "QUERIES_PER_ACCOUNT": "1200/60",
+    "QUERIES_PER_ADDRESS": "6000/60",
+    "COMMANDS_PER_ACCOUNT": "300/60",
+    "COMMANDS_PER_ADDRESS": "1500/60",
+    # People mistype a few times; at 40 guesses an hour the 10,000 commonest passwords take ten days, of one address.
+    "FAILED_LOG_INS_PER_PAIR": "10/900",
+    # From anywhere; with many addresses an attacker gets this far. It does not bind where the owner has been before.
+    "FAILED_LOG_INS_PER_ACCOUNT": "100/3600",
+    # Behind one address may be an office; those who get in are not counted.
+    "FAILED_LOG_INS_PER_ADDRESS": "100/900",
+}
+PROXY_HEADERS = ("X-Forwarded-For", "Forwarded")
+LEAST_SECRET, LEAST_CHARACTERS = 50, 5  # as Django's own check has it
+LONGEST_LIMIT_SECONDS = 86_400
+YEAR_SECONDS = 31_536_000
+
+Network = IPv4Network | IPv6Network
+Rate = tuple[int, int]
+
+
+class TLS(StrEnum):
+    """Who ends TLS: this process, a proxy of ours, or nobody (a private network, a laptop)."""
+
+    HERE = "1"
+    PROXY = "proxy"
+    OFF = "off"
 
 
 class WrongSetting(SystemExit):
@@ -61,9 +93,16 @@ class Environment:
     is_debug: bool
     is_demo: bool
     allowed_hosts: list[str]
+    tls: TLS
+    hsts_seconds: int
+    trusted_proxies: tuple[Network, ...]
+    proxy_header: str
+    limits: dict[str, Rate | None]
+    limits_url: str
     import_max_bytes: int
     import_max_lines: int
     numbers: dict[str, int | float]
+    events_url: str = ""
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Environment:
@@ -75,18 +114,28 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
     both_given = known.get("REDIS_URL") and known.get("BROKER_URL")
     if both_given and _redis_place(redis_url) == _redis_place(broker_url):
         raise WrongSetting("BROKER_URL", broker_url, "another server or database than REDIS_URL's")
+    secret_key, allowed_hosts = _secret(known, is_debug), _hosts(known, is_debug)
+    tls, trusted_proxies = _tls(known, is_debug), _networks(known, "TRUSTED_PROXIES")
+    if tls is TLS.PROXY and not trusted_proxies:
+        raise WrongSetting("TRUSTED_PROXIES", "", "the networks of the proxies, such as 10.0.0.0/8, where TLS=proxy")
     return Environment(
         database_url=_database_url(known),
         redis_url=redis_url,
         broker_url=broker_url,
-        secret_key=_secret(known, is_debug),
+        secret_key=secret_key,
         is_debug=is_debug,
         is_demo=_flag(known, "DEMO", default=False),
-        allowed_hosts=[host for host in known.get("ALLOWED_HOSTS", "").split(",") if host]
-        or (["*"] if is_debug else ["127.0.0.1", "localhost"]),
+        allowed_hosts=allowed_hosts,
+        tls=tls,
+        hsts_seconds=_seconds(known, "HSTS_SECONDS", YEAR_SECONDS),
+        trusted_proxies=trusted_proxies,
+        proxy_header=_one_of(known, "PROXY_HEADER", PROXY_HEADERS),
+        limits={name.lower().replace("_", "-"): _rate(known, name, rate) for name, rate in LIMITS.items()},
+        limits_url=_redis_url(known, "LIMITS_URL", redis_url),
         import_max_bytes=_whole(known, "IMPORT_MAX_BYTES", IMPORT_BYTES),
         import_max_lines=_whole(known, "IMPORT_MAX_LINES", IMPORT_LINES),
         numbers=_numbers(known),
+        events_url=_events_url(known),
     )
 
 
@@ -146,6 +195,13 @@ def _redis_place(url: str) -> tuple[str, int, int] | None:
     return None
 
 
+def _events_url(known: Mapping[str, str]) -> str:
+    value = known.get("EVENTS_URL", "")
+    if value and not re.fullmatch(r"https?://[^\s/?#]+/?", value):
+        raise WrongSetting("EVENTS_URL", value, "http://host:port or https://host")
+    return value
+
+
 def _flag(known: Mapping[str, str], name: str, *, default: bool) -> bool:
     value = known.get(name, "")
     if value.lower() in ("", "0", "1", "true", "false"):
@@ -174,8 +230,58 @@ def _number(name: str, value: str) -> int | float:
 
 def _secret(known: Mapping[str, str], is_debug: bool) -> str:
     value = known.get("SECRET_KEY", "")
-    if value:
-        return value
     if is_debug:
-        return "insecure-for-a-laptop-only-" + "0" * 40
-    raise WrongSetting("SECRET_KEY", "", "50 random characters or more, when DEBUG=0")
+        return value or "insecure-for-a-laptop-only-" + "0" * 40
+    is_insecure = value.startswith(("insecure-", "django-insecure-")) or len(set(value)) < LEAST_CHARACTERS
+    if len(value) < LEAST_SECRET or is_insecure:
+        shown = f"{len(value)} characters" if value else ""
+        raise WrongSetting("SECRET_KEY", shown, "50 random characters or more, when DEBUG=0")
+    return value
+
+
+def _hosts(known: Mapping[str, str], is_debug: bool) -> list[str]:
+    value = known.get("ALLOWED_HOSTS", "")
+    hosts = [host.strip() for host in value.split(",") if host.strip()]
+    if not is_debug and (not hosts or "*" in hosts):
+        raise WrongSetting("ALLOWED_HOSTS", value, "the host names that clients use, with commas between, when DEBUG=0")
+    return hosts or ["*"]
+
+
+def _tls(known: Mapping[str, str], is_debug: bool) -> TLS:
+    value = known.get("TLS", "") or (TLS.OFF if is_debug else "")
+    if value.lower() not in set(TLS):
+        raise WrongSetting("TLS", value, "1 (ended here), proxy (ended by one of TRUSTED_PROXIES) or off")
+    return TLS(value.lower())
+
+
+def _networks(known: Mapping[str, str], name: str) -> tuple[Network, ...]:
+    value = known.get(name, "")
+    try:
+        return tuple(ip_network(each.strip()) for each in value.split(",") if each.strip())
+    except ValueError:
+        raise WrongSetting(name, value, "networks such as 10.0.0.0/8, with commas between") from None
+
+
+def _one_of(known: Mapping[str, str], name: str, accepted: Sequence[str]) -> str:
+    value = known.get(name, "") or accepted[0]
+    if value not in accepted:
+        raise WrongSetting(name, value, " or ".join(accepted))
+    return value
+
+
+def _seconds(known: Mapping[str, str], name: str, default: int) -> int:
+    value = known.get(name, "")
+    if value and not re.fullmatch(r"[0-9]{1,9}", value):
+        raise WrongSetting(name, value, "whole seconds")
+    return int(value) if value else default
+
+
+def _rate(known: Mapping[str, str], name: str, default: str) -> Rate | None:
+    """(how often, in how many seconds); None: no limit."""
+    value = known.get(name, "") or default
+    if value in ("0", "none"):
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,9})/([1-9][0-9]{0,4})", value)
+    if not found or int(found[2]) > LONGEST_LIMIT_SECONDS:
+        raise WrongSetting(name, value, f"how often in how many seconds, such as {default}; 0 or none for no limit")
+    return int(found[1]), int(found[2])

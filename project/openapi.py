@@ -32,7 +32,7 @@ MEANINGS = {
     "401": "Log in first: no token, or one that has ended.",
     "403": "Not yours to do.",
     "404": "There is no such thing, or it is not yours to know of.",
-    "406": "Answers are JSON.",
+    "406": "Answers are JSON; live updates are `text/event-stream`.",
     "409": "The present state does not allow it; `facts` says what was found. Or the idempotency key is in use.",
     "410": "The list was built anew since the cursor was issued; begin with the first page.",
     "411": "A body of this size needs a Content-Length.",
@@ -41,9 +41,10 @@ MEANINGS = {
     "415": "The body is of a media type that is not taken here; most are JSON.",
     "422": "The Idempotency-Key came with another request before.",
     "428": "If-Match is demanded here.",
+    "429": "Too many at once, too often, or too many failed attempts to log in; `Retry-After` says when to try again.",
     "503": "Not now: what a token or max-stale asks for is not there yet, or a server does not answer. Try again.",
 }
-HEADERS = {"401": "WWW-Authenticate", "503": "Retry-After"}
+HEADERS = {"401": "WWW-Authenticate", "429": "Retry-After", "503": "Retry-After"}
 
 
 def add_problems(result: dict[str, Any], **rest: Any) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def add_problems(result: dict[str, Any], **rest: Any) -> dict[str, Any]:
 def _statuses(path: str, method: str, operation: dict[str, Any]) -> list[str]:
     parameters = operation.get("parameters", ())
     names = {parameter["name"] for parameter in parameters}
-    found = ["400", "406", "503"]
+    found = ["400", "406", "429", "503"]
     if operation.get("security") or path.endswith("/login"):
         found += ["401", "403"]
     if "{" in path:
@@ -71,6 +72,8 @@ def _statuses(path: str, method: str, operation: dict[str, Any]) -> list[str]:
         found += ["409", "413", "415"]
     if "application/x-ndjson" in operation.get("requestBody", {}).get("content", {}):
         found.append("411")
+    if "Last-Event-ID" in names:
+        found.append("429")
     if "If-Match" in names:
         found.append("412")
     if "Idempotency-Key" in names:

@@ -36,16 +36,16 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def require_free_port(host: str, port: int) -> None:
-    """The API will be able to listen on host and port."""
+def require_free_port(host: str, port: int, variable: str = "PORT") -> None:
+    """It will be possible to listen on host and port; `variable`: what `make run` takes to choose another."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         socket.create_server((host, port), family=family).close()
     except (OSError, OverflowError) as error:
         reason = str(getattr(error, "strerror", None) or error).split(" (while")[0]
-        other = 8001 if port == 8000 else 8000
+        other = {"PORT": 8001 if port == 8000 else 8000}.get(variable, 8010)
         raise CannotStart(
-            f"Port {port} on {host} can't be used ({reason}); choose another: make run PORT={other}"
+            f"Port {port} on {host} can't be used ({reason}); choose another: make run {variable}={other}"
         ) from None
 
 

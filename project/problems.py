@@ -14,10 +14,12 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 
 from project.strict_json import TooLarge
 from readmodels import http
+from readmodels.conf import conf
 from readmodels.errors import (
     CannotSay,
     CursorOver,
@@ -26,11 +28,14 @@ from readmodels.errors import (
     NotYet,
     ReadModelError,
     StoreUnavailable,
+    TooManyStreams,
+    TooManyStreamsOfOne,
     TooStale,
     WrongCursor,
     WrongToken,
 )
 from users.errors import Kind, Refused
+from users.guesses import TooManyGuesses
 
 log = structlog.get_logger()
 
@@ -83,6 +88,9 @@ def problem_of(error: Exception) -> Problem | None:
         return Problem(STATUS[error.kind], error.code, error.detail, fields, error.facts)
     if isinstance(error, ReadModelError):
         return _of_read_model(error)
+    if isinstance(error, TooManyGuesses):
+        headers = {"Retry-After": str(error.wait_seconds)}
+        return Problem(429, "too_many_requests", str(error), headers=headers)
     if isinstance(error, OperationalError | InterfaceError):
         return _retry_later("database_unavailable", "The database does not answer; nothing is known to be written.")
     if isinstance(error, RequestDataTooBig):
@@ -91,26 +99,27 @@ def problem_of(error: Exception) -> Problem | None:
         error = exceptions.NotFound()
     if isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
-    return _of_rest_framework(error) if isinstance(error, exceptions.APIException) else None
+    return of_rest_framework(error) if isinstance(error, exceptions.APIException) else None
 
 
+@csrf_exempt  # or Django's own page would answer a POST to nowhere
 def not_found(request: HttpRequest, exception: Exception | None = None, **rest: Any) -> HttpResponse:
     """A route that the API does not have, by any method; as handler404 also the other pages' answer."""
-    if not _is_api(request):
+    if not _has_problems(request):
         return defaults.page_not_found(request, exception or Http404())
     return Problem(404, "no_such_route", "The API has no such address.").respond(request)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Called by Django for what it refuses before any view."""
-    if not _is_api(request):
+    if not _has_problems(request):
         return defaults.bad_request(request, exception)
     return Problem(400, "bad_request", "The request can't be understood.").respond(request)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Called by Django after it has logged an error that nobody foresaw."""
-    if not _is_api(request):
+    if not _has_problems(request):
         return defaults.server_error(request)
     return Problem(500, "server_error", "Something went wrong here; it has been logged.").respond(request)
 
@@ -136,10 +145,16 @@ def _of_read_model(error: ReadModelError) -> Problem | None:
         )
     if isinstance(error, StoreUnavailable | NotProjected):
         return _retry_later("read_models_unavailable", "The read models can't be read now.")
+    if isinstance(error, TooManyStreams):
+        return _retry_later("too_many_streams", "No more live updates can be followed here now.", 10)
+    if isinstance(error, TooManyStreamsOfOne):
+        detail = f"You follow {conf().live_streams_per_principal} live updates already; end one of them first."
+        return Problem(429, "too_many_streams_of_yours", detail, headers={"Retry-After": "10"})
     return _retry_later("try_again", "It could not be done now.") if error.is_transient else None
 
 
-def _of_rest_framework(error: exceptions.APIException) -> Problem:
+def of_rest_framework(error: exceptions.APIException) -> Problem:
+    """The problem that one of REST framework's own errors is, with the headers that belong to it."""
     headers = {}
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
@@ -174,9 +189,14 @@ def _wrong(name: str, code: str, detail: str) -> Problem:
     return Problem(400, code, detail, [_field(name, code, detail)])
 
 
-def _retry_later(code: str, detail: str) -> Problem:
-    return Problem(503, code, detail, headers={"Retry-After": str(RETRY_SECONDS)})
+def _retry_later(code: str, detail: str, seconds: int = RETRY_SECONDS) -> Problem:
+    return Problem(503, code, detail, headers={"Retry-After": str(seconds)})
 
 
-def _is_api(request: HttpRequest) -> bool:
-    return request.path == "/api" or request.path.startswith(("/api/", "/health/"))
+def is_api(request: HttpRequest) -> bool:
+    """Whether this is an address of the API, which answers with problems and no pages."""
+    return request.path == "/api" or request.path.startswith("/api/")
+
+
+def _has_problems(request: HttpRequest) -> bool:
+    return is_api(request) or request.path.startswith("/health/")

@@ -7,6 +7,7 @@ import structlog
 from psycopg.conninfo import conninfo_to_dict
 
 from project import env
+from readmodels import redaction
 
 ENV = env.read()
 BASE_DIR = env.ROOT
@@ -15,6 +16,9 @@ SECRET_KEY = ENV.secret_key
 DEBUG = ENV.is_debug
 DEMO = ENV.is_demo
 ALLOWED_HOSTS = ENV.allowed_hosts
+TRUSTED_PROXIES = ENV.trusted_proxies
+PROXY_HEADER = ENV.proxy_header
+LIMITS = ENV.limits
 
 INSTALLED_APPS = [
     "project.apps.ProjectConfig",
@@ -37,8 +41,13 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # First, so that whatever is logged of a request has its trace.
     "readmodels.trace.middleware",
+    "project.proxies.middleware",
+    "project.security_headers.middleware",
     "django.middleware.security.SecurityMiddleware",
+    "project.rate_limit.middleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    # Before the host is looked at: a probe asks by the address of a machine.
+    "project.health.middleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -46,6 +55,18 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+
+# TLS: demanded of every page where it is ended here or by a proxy; a probe asks without.
+IS_TLS = ENV.tls is not env.TLS.OFF
+SECURE_SSL_REDIRECT = IS_TLS
+SECURE_REDIRECT_EXEMPT = [r"^health/"]
+SECURE_HSTS_SECONDS = ENV.hsts_seconds if IS_TLS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_TLS
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_TLS
+CSRF_COOKIE_HTTPONLY = True
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if ENV.tls is env.TLS.PROXY else None
+X_FRAME_OPTIONS = "DENY"
+
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
 APPEND_SLASH = False
@@ -95,6 +116,7 @@ REST_KNOX = {"TOKEN_TTL": timedelta(hours=12), "AUTO_REFRESH": False, "AUTH_HEAD
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["users.authentication.BearerToken"],
     "DEFAULT_PERMISSION_CLASSES": ["users.permissions.SignedIn"],
+    "DEFAULT_THROTTLE_CLASSES": ["project.rate_limit.RateLimit"],
     "UNAUTHENTICATED_USER": "users.authentication.anonymous",
     "UNAUTHENTICATED_TOKEN": None,
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -116,6 +138,7 @@ SPECTACULAR_SETTINGS = {
     # The page's scripts and styles come with the project: nothing is fetched from elsewhere.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api",
     "POSTPROCESSING_HOOKS": ["project.openapi.add_problems"],
 }
@@ -131,7 +154,14 @@ WHITENOISE_USE_FINDERS = DEBUG
 IMPORT_MAX_BYTES = ENV.import_max_bytes
 IMPORT_MAX_LINES = ENV.import_max_lines
 
-READMODELS = {"REDIS_URL": ENV.redis_url, "BROKER_URL": ENV.broker_url, **ENV.numbers}
+READMODELS = {
+    "REDIS_URL": ENV.redis_url,
+    "BROKER_URL": ENV.broker_url,
+    # The same client serves both where nothing else is said.
+    "LIMITS_URL": "" if ENV.limits_url == ENV.redis_url else ENV.limits_url,
+    "EVENTS_URL": ENV.events_url,
+    **ENV.numbers,
+}
 
 # Logs are events with fields; the standard library's own records take the same way out.
 _log_processors: list[Any] = [
@@ -154,6 +184,8 @@ LOGGING = {
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                # Tracebacks are text by now, and nothing is quoted yet.
+                redaction.redact,
                 structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
             ],
         }

@@ -31,6 +31,7 @@ class Site:
     folder: Path
     base_url: str
     servers: Servers
+    events_url: str = ""
     has_broker: bool = True
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -49,6 +50,7 @@ class Site:
         """The environment of every process that belongs to it."""
         demo = {"DEMO": os.environ.get("DEMO", "1")} if self.is_demo else {}
         here = {"READMODELS_DATA": str(self.folder), "PYTHONUNBUFFERED": "1"}
+        here |= {"EVENTS_URL": os.environ.get("EVENTS_URL") or self.events_url}
         # Nothing listens there, so that a wake fails at once; each process tries, and says so in its log, once an hour.
         nowhere = {"BROKER_URL": self.servers.broker.url, "READMODELS_BROKER_PAUSE_SECONDS": "3600"}
         return {**os.environ, **self.servers.urls, **demo, **here, **({} if self.has_broker else nowhere)}
@@ -104,6 +106,15 @@ def api_command(host: str, port: int, processes: int) -> list[str]:
     options = [f"--host={host}", f"--port={port}", f"--workers={processes}", "--blocking-threads=4"]
     options += ["--no-access-log", "--workers-kill-timeout=5", "--respawn-failed-workers"]
     return [sys.executable, "-m", "granian", "--interface=wsgi", *options, "project.wsgi:application"]
+
+
+def events_command(host: str, port: int) -> list[str]:
+    """Live updates: one process, whose own limits say how many streams it keeps open."""
+    options = [f"--host={host}", f"--port={port}", "--workers=1", "--no-ws", "--http=1", "--loop=asyncio"]
+    # Granian would let a request wait unanswered; the process itself answers that there is no room.
+    options += ["--backlog=4096", "--backpressure=100000"]
+    options += ["--no-access-log", "--workers-kill-timeout=5", "--respawn-failed-workers"]
+    return [sys.executable, "-m", "granian", "--interface=asgi", *options, "project.asgi:application"]
 
 
 def worker_command(processes: int, queues: str = "live,bulk,repair,chores") -> list[str]:

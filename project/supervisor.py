@@ -16,7 +16,7 @@ from project.child import CannotStart
 from project.embedded import Servers
 from project.env import SERVER_VARIABLES
 from project.preflight import is_answering, is_ready, locked, require_answers, require_free_port
-from project.site import Site, api_command, beat_command, relay_command, worker_command
+from project.site import Site, api_command, beat_command, events_command, relay_command, worker_command
 
 MIGRATE_SECONDS = 300
 DEMO_DATA_SECONDS = 900
@@ -31,13 +31,16 @@ def running(
     folder: Path,
     port: int,
     *,
+    events_port: int | None = None,
     host: str = "127.0.0.1",
     processes: int = 2,
     demo_data: bool = True,
     has_broker: bool = True,
     say: Say = print,
 ) -> Iterator[Site]:
-    """Servers, API, worker and beat run for as long as the block lasts; nothing of them is left afterwards.
+    """Servers, API, live updates, worker and beat run as long as the block lasts; nothing of them is left afterwards.
+
+    Live updates have the port after the API's where none is named.
 
     Without a broker, a relay runs in place of worker and beat, and BROKER_URL is left alone.
 
@@ -48,14 +51,17 @@ def running(
         _interrupt_on_signals(stack)
         try:
             stack.enter_context(locked(folder))
+            events_port = port + 1 if events_port is None else events_port
             require_free_port(host, port)
+            require_free_port(host, events_port, "EVENTS_PORT")
             unused = set() if has_broker else {"BROKER_URL"}
             named = require_answers({name: os.environ.get(name, "") for name in set(SERVER_VARIABLES) - unused})
             servers = Servers(folder, without=named | unused)
-            site = Site(folder.resolve(), f"http://{_reachable(host)}:{port}", servers, has_broker)
+            urls = [f"http://{_reachable(host)}:{number}" for number in (port, events_port)]
+            site = Site(folder.resolve(), urls[0], servers, urls[1], has_broker)
             stack.callback(servers.stop)
             stack.callback(site.stop)
-            _start(site, host, port, processes, say)
+            _start(site, host, port, events_port, processes, say)
             if site.is_demo and demo_data:
                 site.manage("create_demo_data", limit_seconds=DEMO_DATA_SECONDS, has_log=False)
             yield site
@@ -65,7 +71,7 @@ def running(
                 signal.signal(number, signal.SIG_IGN)
 
 
-def _start(site: Site, host: str, port: int, processes: int, say: Say) -> None:
+def _start(site: Site, host: str, port: int, events_port: int, processes: int, say: Say) -> None:
     with _timed(say, "PostgreSQL and Redis"):
         site.servers.start()
     with _timed(say, "Migrations"):
@@ -82,20 +88,22 @@ def _start(site: Site, host: str, port: int, processes: int, say: Say) -> None:
         else:
             site.start("relay", relay_command())
         site.start("api", api_command(host, port, processes))
-        _wait_for_api(site)
+        site.start("events", events_command(host, events_port))
+        _wait_for(site, "API", site.base_url, "api")
+        _wait_for(site, "process of live updates", site.events_url, "events")
         # A Redis that was started anew is looked at before it is read; what it lost may take long, and need not be
         # waited for: queries answer 503 until then.
-        child.wait_until(lambda: _is_so(is_ready, site), READY_SECONDS)
+        child.wait_until(lambda: _is_so(is_ready, site, site.base_url), READY_SECONDS)
 
 
-def _wait_for_api(site: Site) -> None:
-    if not child.wait_until(lambda: _is_so(is_answering, site), API_SECONDS):
-        raise CannotStart(f"The API does not answer on {site.base_url} after {API_SECONDS} s; see {site.logs}/api.log")
+def _wait_for(site: Site, what: str, url: str, log: str) -> None:
+    if not child.wait_until(lambda: _is_so(is_answering, site, url), API_SECONDS):
+        raise CannotStart(f"The {what} does not answer on {url} after {API_SECONDS} s; see {site.logs}/{log}.log")
 
 
-def _is_so(is_true: Callable[[str], bool], site: Site) -> bool:
+def _is_so(is_true: Callable[[str], bool], site: Site, url: str) -> bool:
     site.check()
-    return is_true(site.base_url)
+    return is_true(url)
 
 
 def _interrupt_on_signals(stack: ExitStack) -> None:

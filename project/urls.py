@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 
 from project import health, problems
 from project.api_index import ApiIndex
@@ -18,7 +18,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("users.urls")),
     path("api/", include("orders.urls")),
     path("api/schema", SpectacularJSONAPIView.as_view(), name="schema"),
-    path("api/docs", SpectacularSwaggerView.as_view(), name="docs"),
+    # Its script is a file of its own: no page runs an inline one.
+    path("api/docs", SpectacularSwaggerSplitView.as_view(), name="docs"),
+    path("api/redoc", SpectacularRedocView.as_view(template_name="redoc.html"), name="redoc"),
     # Django's own page for an unknown route is HTML, and not what is configured below while DEBUG is on.
     re_path(r"^api(?:/|$)", problems.not_found),
     path("health/live", health.live),

@@ -43,10 +43,20 @@ def read_models() -> redis.Redis:
     return identified(conf().redis_url, conf().redis_timeout_seconds)
 
 
+def limits() -> redis.Redis:
+    """The client of the Redis that keeps limits: that of the read models, unless another address is given."""
+    return _limits() if conf().limits_url else read_models()
+
+
 @cache
 def broker() -> redis.Redis:
     """The client of the broker's Redis, used for the wake flag only; quick to give up, since a write waits for it."""
     return _client(conf().broker_url, conf().broker_timeout_seconds)
+
+
+@cache
+def _limits() -> redis.Redis:
+    return identified(conf().limits_url, conf().redis_timeout_seconds)
 
 
 def identified(url: str, timeout_seconds: float) -> redis.Redis:

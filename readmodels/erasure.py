@@ -3,7 +3,7 @@ it is told of a row that was made anonymous, and of texts that were that person'
 
 1. Everything made of the row is settled, in every generation (erasing.py).
 2. The engine's records of the row keep nothing that the row does not hold (records.py).
-3. It is looked everywhere for the texts (looking.py), and what is found goes (removing.py), until nothing is found or
+3. It is looked everywhere for the texts (searching.py), and what is found goes (removing.py), until nothing is found or
    what is left can't be helped.
 
 Done again, all of it changes nothing. Stopped anywhere, it is done again. docs/how-to/erase-a-person.md says what is
@@ -16,12 +16,12 @@ from itertools import islice
 
 from django.db import connection
 
-from readmodels import deadletters, erasing, keys, looking, records, removing, retention
+from readmodels import deadletters, erasing, keys, records, removing, retention, searching
 from readmodels.erasing import Place
 from readmodels.errors import StoreUnavailable
-from readmodels.looking import Needles, looked_for
 from readmodels.records import Row as Row
 from readmodels.records import note as note
+from readmodels.searching import Needles, looked_for
 from readmodels.store import Store
 
 PASSES = 3  # what is found once more then is left, and said to be
@@ -91,9 +91,9 @@ def _look(store: Store, texts: Needles, others: Needles, outcome: Outcome, on_st
     store.expire_rows(range(keys.BUCKETS), retention.TOMBSTONES)
     known = removing.registered()
     says = looked_for(texts, others, lambda key: removing.is_served(key, known))
-    hits = list(islice(looking.in_redis(store, says, lambda count: on_step("keys", count)), MOST_HITS))
+    hits = list(islice(searching.in_redis(store, says, lambda count: on_step("keys", count)), MOST_HITS))
     removed = removing.remove(store, hits, known)
-    tables, outcome.unlooked = looking.in_postgresql(texts, lambda count: on_step("tables", count))
+    tables, outcome.unlooked = searching.in_postgresql(texts, lambda count: on_step("tables", count))
     outcome.left = {**removed, **_in_the_broker(texts, outcome), **tables}
     outcome.is_looked_for = True
     outcome.met += [Place(name, found=count, removed=count) for name, count in removed.items()]
@@ -102,7 +102,9 @@ def _look(store: Store, texts: Needles, others: Needles, outcome: Outcome, on_st
 def _in_the_broker(texts: Needles, outcome: Outcome) -> dict[str, int]:
     """Messages carry no data, so there is nothing to remove; a broker that is away has not been looked at."""
     try:
-        hits = sum(1 for _ in looking.in_redis(looking.broker(), lambda _, value: texts.are_in(value), lambda _: None))
+        hits = sum(
+            1 for _ in searching.in_redis(searching.broker(), lambda _, value: texts.are_in(value), lambda _: None)
+        )
     except StoreUnavailable:
         outcome.unlooked.append(BROKER)
         return {}

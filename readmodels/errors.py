@@ -75,6 +75,14 @@ class TooStale(NotYet):
     """The answer shows less than the greatest staleness asked for allows, also after the wait."""
 
 
+class TooManyStreams(ReadModelError):
+    """No more streams of live updates are opened here now."""
+
+
+class TooManyStreamsOfOne(ReadModelError):
+    """The principal has as many streams of live updates open as one may have."""
+
+
 class WrongToken(ReadModelError):
     """The consistency token was not issued here."""
 

@@ -21,6 +21,7 @@ from readmodels.deadletters import Failure
 from readmodels.errors import Died, ReadModelError
 from readmodels.generations import Generation
 from readmodels.outbox import Change
+from readmodels.redaction import redacted
 from readmodels.snapshot import Snapshot
 
 PARK_AFTER = 5  # attempts at one change alone
@@ -192,6 +193,7 @@ def failure(
 ) -> Failure:
     """What is to be parked of a root row that could not be made in a generation."""
     plan = generation.plan
-    text = f"{type(error).__name__}: {error}".strip()
-    trace = "".join(traceback.format_exception(error))
+    # PostgreSQL quotes the row at fault; it stays long after the person it is about has gone.
+    text = redacted(f"{type(error).__name__}: {error}".strip())
+    trace = redacted("".join(traceback.format_exception(error)))
     return Failure(plan.name, generation.number, plan.root_table, key, before, writers, text, trace, at)

@@ -15,6 +15,9 @@ POINTERS = "rm:{b000}:pointers"
 EPOCH = "rm:{b000}:epoch"
 HEARTBEAT = "rm:{b000}:heartbeat"
 
+# Not of a read model: no scan for those sees it. One slot, since one script takes from several limits.
+LIMITS = "rl:{limits}:"
+
 
 @dataclass(frozen=True)
 class PartitionKeys:
@@ -25,6 +28,8 @@ class PartitionKeys:
     index: str
     measures: str
     tombstones: str
+    # Which rows were changed last, for as long as somebody follows the partition.
+    recent: str
 
 
 def bucket_of(read_model: str, key: str) -> int:
@@ -52,16 +57,22 @@ def lease(name: str) -> str:
     return f"{PREFIX}lease:{name}"
 
 
+def limit(name: str, of: str) -> str:
+    """Key of a limit: of which kind, and for whom it counts."""
+    return f"{LIMITS}{name}:{of}"
+
+
 def document(read_model: str, generation: int, key: str) -> str:
     """Key of one document."""
     return f"{tag(bucket_of(read_model, key))}:{read_model}:{generation}:{key}"
 
 
 def partition(read_model: str, generation: int, key: str) -> PartitionKeys:
-    """Keys of one partition: its rows, their order, its measures and its tombstones."""
+    """Keys of one partition: its rows, their order, its measures, its tombstones and what was changed last."""
     bucket = bucket_of(read_model, key)
     stem = f"{tag(bucket)}:{read_model}:{generation}:{key}"
-    return PartitionKeys(bucket, f"{stem}{ROWS}", f"{stem}:index", f"{stem}:measures", f"{stem}:tombstones")
+    names = (f"{stem}:{part}" for part in ("index", "measures", "tombstones", "recent"))
+    return PartitionKeys(bucket, f"{stem}{ROWS}", *names)
 
 
 def pattern(read_model: str, generation: int) -> str:

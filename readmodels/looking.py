@@ -1,182 +1,113 @@
-"""Erasure, step 3: looks everywhere for what only one person could have, an e-mail address say: in every key and every
-value of both Redis databases, and in every row of every table.
+"""What has changed of what is followed: one round trip for all of it, a few more for what is different now."""
 
-What to look for is kept in memory only. Nothing here changes anything.
-"""
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import quote
-
-from django.db import DatabaseError
-from django.db import connection as database
-
-from readmodels import connection
 from readmodels.conf import conf
-from readmodels.store import SCANNED, Store
+from readmodels.declare import Document
+from readmodels.errors import NotProjected, StoreLost
+from readmodels.query import Reader
+from readmodels.store import Store
+from readmodels.topics import DocumentState, Head, State, Topic, partition_state
+from readmodels.waiting import progress_of
 
-# Called with a key and with what is there: whether anything that is looked for is in it.
-LookedFor = Callable[[str, bytes], bool]
-SOME = 500  # fields or members read of a key at a time
+# Nobody else is answered meanwhile: 500 heads take Redis less than a millisecond.
+AT_ONCE = 500
+# These come with what is stored, and with the progress of their buckets, which is parsed.
+FETCHED_AT_ONCE = 100
 
-
-class Needles:
-    """Texts to look for, in each form in which they may be written somewhere; upper and lower case are alike."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        forms = {form.lower() for text in texts for form in _forms(text)}
-        self._forms = [form.encode(errors="replace") for form in sorted(forms)]
-        # As PostgreSQL takes them; what is kept as bytes is shown in hexadecimal digits.
-        self.patterns = [f"%{_literal(form)}%" for form in sorted(forms)]
-        self.patterns += [f"%{form.hex()}%" for form in self._forms]
-
-    def __bool__(self) -> bool:
-        return bool(self._forms)
-
-    def are_in(self, value: bytes) -> bool:
-        """Whether any of them is in the value."""
-        lower = value.decode(errors="replace").lower().encode()
-        return any(form in lower for form in self._forms)
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Hit:
-    """Where something was found: in a key's name (part None), or in a field, member or value of it."""
+def look(store: Store, reader: Reader, known: Mapping[Topic, State | None]) -> dict[Topic, State | None]:
+    """The new state of each topic that has another head than the known state; None where it can't be said now.
 
-    key: str
-    part: str | None
-    is_name: bool = False
-
-
-def in_redis(store: Store, is_looked_for: LookedFor, on_batch: Callable[[int], object]) -> Iterator[Hit]:
-    """Each place of which `is_looked_for`, called with the key and with what is there, says so.
-
-    Goes in small steps, so that nobody waits for it. A key that came after the look had begun may not be looked at.
+    A topic that is not in the answer is as it was. Raises StoreUnavailable where nothing can be said of any.
     """
-    scan, is_first = 0, True
-    while scan or is_first:
-        is_first = False
-        following, names = store.ask([("SCAN", scan, "COUNT", SCANNED)])[1][0]
-        scan = int(following)
-        for name, parts in _parts(store, names):
-            key = name.decode(errors="replace")
-            if is_looked_for(key, name):
-                yield Hit(key, None, is_name=True)
-            for part, value in parts:
-                if is_looked_for(key, part + b"\0" + value):
-                    yield Hit(key, part.decode(errors="replace") or None)
-        on_batch(len(names))
+    found: dict[Topic, State | None] = {}
+    for some in in_parts(list(known), AT_ONCE):
+        heads, unsaid = _heads(store, reader, some)
+        found |= dict.fromkeys(unsaid)
+        different = {topic: head for topic, head in heads.items() if not _is_at(known[topic], head)}
+        for part in in_parts(list(different), FETCHED_AT_ONCE):
+            found |= _documents(reader, {topic: different[topic] for topic in part if _is_document(topic)})
+            found |= _partitions(store, {topic: different[topic] for topic in part if not _is_document(topic)}, known)
+    return found
 
 
-def broker() -> Store:
-    """The other Redis: the broker's, which holds nothing of anybody."""
-    return Store(connection.identified(conf().broker_url, conf().redis_timeout_seconds))
+def keep(store: Store, reader: Reader, topics: Sequence[Topic]) -> None:
+    """Changes of these partitions are known for another while, whether or not there are any."""
+    for some in in_parts([topic for topic in topics if not _is_document(topic)], AT_ONCE):
+        store.follow([(topic.of.__name__, reader.generation(topic.of), topic.key, FAR) for topic in some])
 
 
-def in_postgresql(needles: Needles, on_table: Callable[[int], object]) -> tuple[dict[str, int], list[str]]:
-    """(how many rows of each table hold any of them, tables that could not be looked at within a statement's time)."""
-    found: dict[str, int] = {}
-    unlooked: list[str] = []
-    with database.cursor() as cursor:
-        cursor.execute(TABLES)
-        names = [name for [name] in cursor.fetchall()]
-    for name in names:
+# A position after any other: of what was changed since, there is nothing.
+FAR = 10**17
+
+
+def _heads(store: Store, reader: Reader, topics: Sequence[Topic]) -> tuple[dict[Topic, Head], list[Topic]]:
+    """(head by topic, topics of read models that are not built)."""
+    names: dict[Topic, tuple[str, int, str]] = {}
+    unbuilt: list[Topic] = []
+    for topic in topics:
         try:
-            with database.cursor() as cursor:
-                table = database.ops.quote_name(name)
-                cursor.execute(f"SELECT count(*) FROM {table} t WHERE t::text ILIKE ANY(%s)", [needles.patterns])
-                count = int(cursor.fetchone()[0])
-        except DatabaseError:
-            database.close()
-            unlooked.append(name)
+            names[topic] = (topic.of.__name__, reader.generation(topic.of), topic.key)
+        except NotProjected:
+            unbuilt.append(topic)
+    documents = [topic for topic in names if _is_document(topic)]
+    partitions = [topic for topic in names if not _is_document(topic)]
+    store_id, heads = store.heads([names[each] for each in documents], [names[each] for each in partitions])
+    in_order = zip(documents + partitions, heads, strict=True)
+    return {topic: (store_id, names[topic][1], head) for topic, head in in_order}, unbuilt
+
+
+def _is_at(state: State | None, head: Head) -> bool:
+    # Where a partition's changes are not known any more, it has no head, and every state of it has one.
+    return state is not None and state.head == head
+
+
+def _documents(reader: Reader, heads: Mapping[Topic, Head]) -> dict[Topic, State | None]:
+    by_model: dict[type[Any], list[Topic]] = defaultdict(list)
+    for topic in heads:
+        by_model[topic.of].append(topic)
+    found: dict[Topic, State | None] = dict.fromkeys(heads)
+    for of, topics in by_model.items():
+        answers = reader.sayable(of, [topic.key for topic in topics])
+        for topic in topics:
+            if answer := answers.get(topic.key):
+                head = heads[topic]
+                version = answer.version if answer.body else ""
+                # What was read may be newer than the head; the next look then finds nothing new to send.
+                found[topic] = DocumentState(head, head[1], version, answer.body)
+    return found
+
+
+def _partitions(
+    store: Store, heads: Mapping[Topic, Head], known: Mapping[Topic, State | None]
+) -> dict[Topic, State | None]:
+    asked = [(topic.of.__name__, head[1], topic.key, _last(known[topic])) for topic, head in heads.items()]
+    found: dict[Topic, State | None] = {}
+    for (topic, head), recent in zip(heads.items(), store.follow(asked) if asked else [], strict=True):
+        try:
+            progress_of(recent.progress, topic.of.__name__)
+        except StoreLost:
+            found[topic] = None
             continue
-        if count:
-            found[name] = count
-        on_table(1)
-    return found, unlooked
+        at = (head[0], head[1], str(recent.last).encode())
+        found[topic] = partition_state(topic, at, recent, known[topic], conf().live_recent_rows)
+    return found
 
 
-# Of partitions the whole is looked at.
-TABLES = """
-    SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname = ANY(current_schemas(false))
-    ORDER BY c.relname"""
+def _last(state: State | None) -> int:
+    return 0 if state is None or isinstance(state, DocumentState) else state.last
 
 
-# What reads the first of a key, by its type; of most keys that is all there is, so it is asked for several at once.
-FIRST: dict[str, Callable[[bytes], tuple[Any, ...]]] = {
-    "string": lambda name: ("GET", name),
-    "hash": lambda name: ("HSCAN", name, 0, "COUNT", SOME),
-    "zset": lambda name: ("ZSCAN", name, 0, "COUNT", SOME),
-    "set": lambda name: ("SSCAN", name, 0, "COUNT", SOME),
-    "list": lambda name: ("LRANGE", name, 0, SOME - 1),
-    "stream": lambda name: ("XRANGE", name, "-", "+", "COUNT", SOME),
-}
-Parts = Iterable[tuple[bytes, bytes]]
+def _is_document(topic: Topic) -> bool:
+    return issubclass(topic.of, Document)
 
 
-def _parts(store: Store, names: Sequence[bytes]) -> Iterator[tuple[bytes, Parts]]:
-    """(key, its parts) of each: (field, member or nothing; value or nothing). What has gone meanwhile has none."""
-    kinds = [kind.decode() for kind in store.ask([("TYPE", name) for name in names])[1]] if names else []
-    known = [(name, kind) for name, kind in zip(names, kinds, strict=True) if kind in FIRST]
-    firsts = store.ask([FIRST[kind](name) for name, kind in known])[1] if known else []
-    for (name, kind), first in zip(known, firsts, strict=True):
-        if kind == "string":
-            yield name, [(b"", first)] if first is not None else []
-        elif kind == "list":
-            yield name, _listed(store, name, first)
-        elif kind == "stream":
-            yield name, _streamed(store, name, first)
-        else:
-            yield name, _scanned(store, name, kind, first)
-
-
-def _scanned(store: Store, name: bytes, kind: str, first: Any) -> Iterator[tuple[bytes, bytes]]:
-    command = FIRST[kind](name)[0]
-    while True:
-        following, flat = first
-        if kind == "set":
-            yield from ((member, b"") for member in flat)
-        else:
-            yield from zip(flat[::2], flat[1::2], strict=True)
-        if not int(following):
-            return
-        first = store.ask([(command, name, int(following), "COUNT", SOME)])[1][0]
-
-
-def _listed(store: Store, name: bytes, values: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    start = 0
-    while values:
-        yield from ((b"", value) for value in values)
-        start += SOME
-        [values] = store.ask([("LRANGE", name, start, start + SOME - 1)])[1]
-
-
-def _streamed(store: Store, name: bytes, entries: Sequence[Any]) -> Iterator[tuple[bytes, bytes]]:
-    while entries:
-        yield from ((b"", b"\0".join(fields)) for _, fields in entries)
-        [entries] = store.ask([("XRANGE", name, b"(" + entries[-1][0], "+", "COUNT", SOME)])[1]
-
-
-def _forms(text: str) -> Sequence[str]:
-    """The text as it is, in JSON, in an address or an index, and in PostgreSQL's way of writing a row."""
-    plain, ascii_only = json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]
-    forms = [text, plain, ascii_only, quote(text, safe="")]
-    return [*forms, *(form.replace("\\", "\\\\").replace('"', '""') for form in forms)]
-
-
-def _literal(form: str) -> str:
-    for special in ("\\", "%", "_"):
-        form = form.replace(special, f"\\{special}")
-    return form
-
-
-def looked_for(everywhere: Needles, unserved: Needles, is_served: Callable[[str], bool]) -> LookedFor:
-    """What says of a key and a value whether anything is in it: some texts anywhere, some only where nobody reads."""
-
-    def says(key: str, value: bytes) -> bool:
-        return everywhere.are_in(value) or (bool(unserved) and not is_served(key) and unserved.are_in(value))
-
-    return says
+def in_parts(things: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    """The things in their order, some at a time."""
+    for start in range(0, len(things), most):
+        yield things[start : start + most]

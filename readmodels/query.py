@@ -3,6 +3,7 @@
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache, partial
@@ -15,7 +16,7 @@ from readmodels import consistency
 from readmodels.building import facet_part
 from readmodels.conf import conf
 from readmodels.declare import Collection, Document, ReadModel
-from readmodels.errors import CursorOver, NotBuilt, NotProjected, WrongCursor
+from readmodels.errors import CursorOver, NotBuilt, NotProjected, StoreLost, WrongCursor
 from readmodels.fingerprint import fingerprint
 from readmodels.store import Store
 from readmodels.values import StoredPage
@@ -102,6 +103,24 @@ class Reader:
             return [answer for answer, _ in answers], worst(lack for _, lack in answers)
 
         return self._wait(of, read, wish)
+
+    def sayable(self, of: type[Document], keys: Sequence[str]) -> dict[str, Answer]:
+        """The document of each key of which something can be said now, in one round trip if that is all of them.
+
+        Raises StoreUnavailable where nothing can be said of any.
+        """
+        found: dict[str, Answer] = {}
+        try:
+            return dict(zip(keys, self.documents(of, keys), strict=True))
+        except (NotBuilt, StoreLost):  # of the others it may be possible: they lie in other buckets, or are not parked
+            for key in keys:
+                with suppress(NotBuilt, StoreLost):
+                    found[key] = self.document(of, key)
+        return found
+
+    def generation(self, of: type[ReadModel]) -> int:
+        """The generation that queries are served from now; looked up anew once it is POINTER_SECONDS old."""
+        return self._generation(of)
 
     def page(
         self,

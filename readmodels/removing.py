@@ -14,8 +14,8 @@ from django.db import connection
 from readmodels import generations, keys, mending
 from readmodels.conf import conf
 from readmodels.generations import Generation
-from readmodels.looking import Hit
 from readmodels.models import GIVEN_UP
+from readmodels.searching import Hit
 from readmodels.store import Store
 from readmodels.stored import Place, Stored
 from readmodels.suspects import GenerationOver, Seal
@@ -54,6 +54,9 @@ def remove(store: Store, hits: Sequence[Hit], known: Registered) -> dict[str, in
         name = place_name(hit.key, known)
         found[name] = found.get(name, 0) + 1
         generation = generation_of(hit.key, known)
+        if hit.is_name and hit.key.endswith(":recent"):  # whoever follows the partition is told to read it anew
+            store.ask([("UNLINK", hit.key)])
+            continue
         if generation is None or generation.state in GIVEN_UP or generation.plan.is_newer:
             if not is_served(hit.key, known):
                 _take_out(store, hit)

@@ -78,7 +78,7 @@ class EitherView(QueryView):
         chosen = [name for name in self.ways if name in request.GET]
         if len(chosen) != 1:
             text = f"One of {', '.join(self.ways)} is required, and only one."
-            raise ValidationError({name: [text] for name in chosen or self.ways})
+            raise ValidationError({name: [text] for name in chosen or self.ways}, code="one_of")
         view: Any = self.ways[chosen[0]]()
         response: HttpResponse = view.get(request, **address)
         return response

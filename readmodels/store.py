@@ -16,23 +16,27 @@ from typing import Any, cast
 
 import redis
 
-from readmodels import connection, keys
+from readmodels import connection, keys, limits
 from readmodels.conf import conf
 from readmodels.errors import AttemptTooOld, EpochMoved, StoreLost, StoreMoved
+from readmodels.limits import Limit, Taken
 from readmodels.values import (
     STORE_ID_LENGTH,
     VERSION_LENGTH,
     Attempt,
     Call,
     DocumentWrite,
+    RecentRows,
     RowWrite,
     StoredPage,
     as_stored,
     expire_rows_call,
+    follow_call,
     header_of,
     page_call,
     put_documents_calls,
     put_rows_calls,
+    recent_rows,
     stored_page,
 )
 
@@ -120,6 +124,27 @@ class Store:
     def measures(self, read_model: str, generation: int, partitions: Sequence[str]) -> list[StoredPage]:
         """The measures of several partitions, without rows, in one round trip."""
         return self._pages([page_call(read_model, generation, name, "-", "+", False, 0) for name in partitions])
+
+    def heads(
+        self, documents: Sequence[tuple[str, int, str]], partitions: Sequence[tuple[str, int, str]]
+    ) -> tuple[str, list[bytes]]:
+        """(id of the server, what is different once the document or partition is) in one round trip.
+
+        Of a document its version, of a partition the position of its last change; b"" where nothing is known. Each is
+        named by read model, generation and key.
+        """
+        commands: list[tuple[Any, ...]] = [("GET", keys.progress(0))]
+        commands += [("GETRANGE", keys.document(*name), 0, VERSION_LENGTH - 1) for name in documents]
+        commands += [("ZREVRANGE", keys.partition(*name).recent, 0, 0, "WITHSCORES") for name in partitions]
+        store_id, [progress, *found] = self.ask(commands)
+        _trusted(progress, store_id)
+        return store_id, [head if isinstance(head, bytes) else b"".join(head[1:]) for head in found]
+
+    def follow(self, of: Sequence[tuple[str, int, str, int]]) -> list[RecentRows]:
+        """What was changed in partitions (read model, generation, key) since a position; kept known for a while."""
+        store_id, answers = self._call([follow_call(*each) for each in of])
+        found = [recent_rows(answer, store_id) for answer in answers]
+        return [replace(each, progress=_trusted(each.progress, store_id)) for each in found]
 
     def progress(self, bucket: int = 0) -> bytes | None:
         """The progress kept in a bucket; each sweep writes all of them."""
@@ -239,6 +264,24 @@ class Store:
         ]
         pairs = zip(writes, self.ask(at)[1] if at else [], strict=True)
         return [None if value is None else (header_of(write, value), as_stored(write, value)) for write, value in pairs]
+
+    # Limits
+
+    def take(self, wanted: Sequence[Limit]) -> Taken:
+        """One of each limit, or of none."""
+        return limits.taken(wanted, self.run([limits.take_call(wanted)])[0])
+
+    def return_to(self, given: Sequence[Limit], *, is_all: bool = False) -> None:
+        """Each limit has one back, or all that was taken."""
+        self.run([limits.give_back_call(given, is_all=is_all)])
+
+    def remember(self, name: str, of: str, seconds: int) -> None:
+        """It is known for so long, beside the limits."""
+        self.ask([("SET", keys.limit(name, of), 1, "EX", seconds)])
+
+    def is_remembered(self, name: str, of: str) -> bool:
+        """Whether it is known still."""
+        return self.ask([("GET", keys.limit(name, of))])[1] == [b"1"]
 
     def _found_in(self, buckets: Iterable[int]) -> Iterator[dict[int, list[str]]]:
         """What the buckets hold beside their markers, by bucket, a few keys at a time."""

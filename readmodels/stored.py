@@ -181,8 +181,11 @@ class Stored:
         calls: list[Call] = []
         for place, digest in digests.items():
             bucket = bucket_of(place)
-            key, row_id = self._get(place)[1], place.row_id if isinstance(place, RowWrite) else ""
-            calls.append(("forget", [keys.marker(bucket), key], [markers[bucket], digest, row_id]))
+            names, row_id = [keys.marker(bucket), self._get(place)[1]], ""
+            if isinstance(place, RowWrite):
+                row_id = place.row_id
+                names.append(self._at(place.partition).recent)
+            calls.append(("forget", names, [markers[bucket], digest, row_id]))
         self._store.run(calls, store_id)
 
     # Partitions

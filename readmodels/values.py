@@ -69,6 +69,20 @@ class StoredPage:
     measures: dict[str, int]
 
 
+@dataclass(frozen=True)
+class RecentRows:
+    """Which rows of a partition were changed since a position: (row id, position, body; b"" where it left) each.
+
+    Nothing is known of changes at or before `floor`. Positions of another `origin` are not comparable.
+    """
+
+    origin: str
+    progress: bytes | None
+    floor: int
+    last: int
+    changed: list[tuple[str, int, bytes]]
+
+
 def bucket_of(write: DocumentWrite | RowWrite) -> int:
     """The bucket that a write goes to."""
     return keys.bucket_of(write.read_model, write.key if isinstance(write, DocumentWrite) else write.partition)
@@ -97,8 +111,9 @@ def put_rows_calls(attempt: Attempt, rows: Iterable[RowWrite]) -> list[Call]:
     for name, group in groups.items():
         at = keys.partition(*name)
         arguments = [argument for row in group for argument in _row_arguments(row)]
-        names = [keys.marker(at.bucket), at.rows, at.index, at.measures, at.tombstones, keys.expiring(at.bucket)]
-        calls.append(("put_rows", names, [*_limits(attempt, at.bucket), _entry(*name), *arguments]))
+        places = [at.rows, at.index, at.measures, at.tombstones, keys.expiring(at.bucket), at.recent]
+        limits = [*_limits(attempt, at.bucket), _entry(*name), conf().live_recent_rows]
+        calls.append(("put_rows", [keys.marker(at.bucket), *places], [*limits, *arguments]))
     return calls
 
 
@@ -140,6 +155,24 @@ def stored_page(answer: Sequence[Any]) -> StoredPage:
     pairs = zip(measures[::2], measures[1::2], strict=True)
     bodies = [_split_row(row)[1] for row in rows]
     return StoredPage(progress, members, bodies, {name.decode(): int(total) for name, total in pairs})
+
+
+def follow_call(read_model: str, generation: int, partition: str, since: int) -> Call:
+    """The call that reads which rows of a partition were changed since a position, and has it known for a while."""
+    at = keys.partition(read_model, generation, partition)
+    names = [keys.marker(at.bucket), keys.progress(at.bucket), at.rows, at.recent]
+    return "follow", names, [conf().live_recent_seconds * 1000, since]
+
+
+def recent_rows(answer: Sequence[Any], store_id: str) -> RecentRows:
+    """What such a call answered."""
+    marker, progress, *more = answer
+    if progress is None:
+        return RecentRows("", None, 0, 0, [])
+    floor, last, *flat = more
+    rows = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+    changed = [(row_id.decode(), int(at), _split_row(row)[1] if row else b"") for row_id, at, row in rows]
+    return RecentRows(f"{store_id}{(marker or b'').decode()}", progress, int(floor), int(last), changed)
 
 
 def _split_row(row: bytes) -> tuple[bytes, bytes]:

@@ -7,7 +7,8 @@ from rest_framework.response import Response
 from users.authentication import principal_of
 from users.command_http import CommandView, expected_version, one_command, parsed
 from users.command_openapi import documented
-from users.commands import change_email, change_password, confirm_password
+from users.commands import change_email, change_password
+from users.proof import prove
 from users.serializers import ChangeEmailInput, ChangePasswordInput, UserState
 
 
@@ -20,7 +21,7 @@ class AccountPassword(CommandView):
         user_id = _own_id(request)
         wanted, version = parsed(ChangePasswordInput, request), expected_version(request)
         with one_command(request) as done:
-            confirm_password(user_id=user_id, password=wanted["current_password"], expected_version=version)
+            prove(request, user_id, wanted["current_password"], version)
             user = change_password(user_id=user_id, password=wanted["password"], kept_digest=str(request.auth))
             return done.answer(UserState(user).data, about=user_id)
 
@@ -34,7 +35,7 @@ class AccountEmail(CommandView):
         user_id = _own_id(request)
         wanted, version = parsed(ChangeEmailInput, request), expected_version(request)
         with one_command(request) as done:
-            confirm_password(user_id=user_id, password=wanted["current_password"], expected_version=version)
+            prove(request, user_id, wanted["current_password"], version)
             user = change_email(user_id=user_id, email=wanted["email"])
             return done.answer(UserState(user).data, about=user_id)
 

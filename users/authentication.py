@@ -6,6 +6,7 @@ writes on a grant that has ended.
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -21,7 +22,7 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from readmodels.errors import NotBuilt
-from readmodels.query import reader
+from readmodels.query import Answer, reader
 from users.readmodels.access_grant import AccessGrant
 
 SCHEME = "Bearer"
@@ -96,10 +97,26 @@ def _granted(token: str) -> tuple[Principal, str]:
     answer = reader().document(AccessGrant, digest)
     if answer.freshness.is_stale:  # its newest state could not be made, and may be that it has ended
         raise NotBuilt("the grant is parked")
+    principal = _allowed(answer)
+    if principal is None:
+        raise AuthenticationFailed
+    return principal, digest
+
+
+def granted_now(grants: Sequence[str]) -> dict[str, Principal | None]:
+    """What each of these (hashes) allows now, None where it has ended; one of which nothing can be said is left out.
+
+    Raises StoreUnavailable where nothing can be said of any.
+    """
+    answers = reader().sayable(AccessGrant, grants)
+    return {digest: _allowed(answer) for digest, answer in answers.items() if not answer.freshness.is_stale}
+
+
+def _allowed(answer: Answer) -> Principal | None:
     grant = json.loads(answer.body) if answer.body else None
     if grant is None or not grant["is_active"] or _is_over(grant["expires_at"]):
-        raise AuthenticationFailed
-    return _principal(**{name: grant[name] for name in ("user_id", *ROLES)}), digest
+        return None
+    return _principal(**{name: grant[name] for name in ("user_id", *ROLES)})
 
 
 def _is_over(expires_at: str | None) -> bool:

@@ -12,10 +12,12 @@ from users.access import Access, sign_in, sign_out, sign_out_everywhere
 from users.authentication import Principal, principal_of
 from users.command_http import CommandView, IfMatch, expected_version, one_command, parsed
 from users.command_openapi import documented
-from users.commands import change_email, confirm_password, deactivate_user, register_user, rename_user
+from users.commands import change_email, deactivate_user, register_user, rename_user
 from users.erasure import complete, erase_customer
+from users.guesses import guess
 from users.models import User
 from users.permissions import require_self_or_support
+from users.proof import prove
 from users.readmodels.access_grant import AccessGrant
 from users.serializers import (
     AccessState,
@@ -101,7 +103,7 @@ class UserErasure(CommandView):
         require_self_or_support(principal_of(request), user_id)
         wanted = parsed(EraseInput, request)
         with one_command(request, is_repeatable=False) as done:
-            _require_may_erase(principal_of(request), user_id, wanted.get("current_password"))
+            _require_may_erase(request, user_id, wanted.get("current_password"))
             erased = erase_customer(user_id=user_id, by=principal_of(request).user_id)
         return done.answer(ReceiptState(complete(erased)).data)
 
@@ -115,10 +117,12 @@ class LogIn(CommandView):
     def post(self, request: Request) -> Response:
         """A token that queries and commands take from now on."""
         wanted = parsed(LogInInput, request)
+        attempt = guess(request, wanted["email"])
         with one_command(request, is_repeatable=False) as done:
             access = sign_in(**wanted)
         if access is None:
             raise AuthenticationFailed("E-mail or password is wrong.")
+        attempt.succeeded()
         _require_usable(access, done.tokens)
         response = done.answer(AccessState(access).data)
         response["Cache-Control"] = "no-store"
@@ -156,8 +160,9 @@ def _require_no_peer(principal: Principal, user_id: int) -> None:
         raise PermissionDenied("Only a superuser may change other staff.")
 
 
-def _require_may_erase(principal: Principal, user_id: int, password: str | None) -> None:
+def _require_may_erase(request: Request, user_id: int, password: str | None) -> None:
     """Nothing brings an account back, so a token alone, which may have been stolen, does not erase its own."""
+    principal = principal_of(request)
     user = User.objects.filter(pk=user_id).first()
     if user is not None and user.is_staff and not principal.is_superuser:
         raise PermissionDenied("Only a superuser may erase staff.")
@@ -167,7 +172,7 @@ def _require_may_erase(principal: Principal, user_id: int, password: str | None)
     elif password is None:
         raise ValidationError({"current_password": ["Needed to erase one's own account."]}, code="required")
     else:
-        confirm_password(user_id=user_id, password=password)
+        prove(request, user_id, password)
 
 
 def _require_usable(access: Access, tokens: tuple[Token, ...]) -> None:

@@ -28,10 +28,13 @@ class StrictText(serializers.CharField):
 
 
 class StrictInteger(serializers.IntegerField):
-    """An integer; neither text, nor a fraction, nor true and false."""
+    """An integer, also one written as 1.0; neither text, nor a fraction, nor true and false."""
 
     def to_internal_value(self, data: Any) -> int:
         """Called with what the JSON held."""
+        # JSON has one kind of number, and JSON Schema calls 1.0 an integer; beyond 2**53 a float no longer says which.
+        if isinstance(data, float) and data.is_integer() and abs(data) <= 2**53:
+            return int(data)
         if not isinstance(data, int) or isinstance(data, bool):
             self.fail("invalid")
         return data

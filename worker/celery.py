@@ -15,7 +15,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 
 def broker_url(url: str) -> str:
-    """The broker's address as Celery takes it, which calls a unix socket by another scheme than redis-py."""
+    """The broker's address as Celery takes it, which calls a unix socket by another scheme than redis-py.
+
+    Of a rediss:// that says nothing of certificates Celery would take any; redis-py takes none that it can't verify.
+    """
+    if url.startswith("rediss://") and "ssl_cert_reqs=" not in url:
+        url = f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
     return url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
 
 

@@ -1,10 +1,11 @@
 -- Puts rows of one partition, each only over a lower version, with its index entries and its share of the measures.
--- KEYS: marker, rows, index, measures, tombstones, expiring (the bucket's partitions that have tombstones)
+-- KEYS: marker, rows, index, measures, tombstones, expiring (the bucket's partitions that have tombstones), recent
 -- ARGV: marker expected, attempt's start (ms), attempt's limit (ms), tombstone's life (ms), version, the partition's
---       entry in 'expiring', then per row
+--       entry in 'expiring', most recent rows, then per row
 --       id, body ('' = gone), number of index members, members..., number of shares, (measure, share)...
 -- A stored row is: length of its entry (6 digits), entry (msgpack: version, members, shares), body.
 -- Shares are integers as text; they are added by HINCRBY, since numbers in Lua lose digits beyond 2^53.
+-- Where somebody follows the partition, there is 'recent' (see follow.lua), and each row that is another now is in it.
 -- Everything is checked before the first write. Answers as put_documents.lua does.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lost' end
 local time = redis.call('TIME')
@@ -18,7 +19,7 @@ local function is_small_integer(text, digits)
 end
 
 local due = {}
-local at = 7
+local at = 8
 while at <= #ARGV do
   local row = {id = ARGV[at], body = ARGV[at + 1], members = {}, shares = {}}
   at = at + 2
@@ -28,8 +29,11 @@ while at <= #ARGV do
   at = at + ARGV[at] * 2 + 1
 
   local stored = redis.call('HGET', KEYS[2], row.id)
-  row.old = {'', {}, {}}
-  if stored then row.old = cmsgpack.unpack(string.sub(stored, 7, 6 + tonumber(string.sub(stored, 1, 6)))) end
+  row.old, row.old_body = {'', {}, {}}, ''
+  if stored then
+    local length = 6 + tonumber(string.sub(stored, 1, 6))
+    row.old, row.old_body = cmsgpack.unpack(string.sub(stored, 7, length)), string.sub(stored, length + 1)
+  end
   if string.sub(row.old[1], 1, 6) > string.sub(version, 1, 6) then return 'doubt' end
   if row.old[1] < version then
     for i = 1, #row.shares, 2 do
@@ -42,7 +46,12 @@ while at <= #ARGV do
   end
 end
 
+local last = redis.call('ZREVRANGE', KEYS[7], 0, 0, 'WITHSCORES')[2]
 for _, row in ipairs(due) do
+  if last and row.body ~= row.old_body then
+    last = last + 1
+    redis.call('ZADD', KEYS[7], string.format('%.0f', last), row.id)
+  end
   for i = 1, #row.old[3], 2 do
     local share = row.old[3][i + 1]
     local minus = string.sub(share, 1, 1) == '-' and string.sub(share, 2) or '-' .. share
@@ -59,6 +68,14 @@ for _, row in ipairs(due) do
   else
     redis.call('ZREM', KEYS[5], row.id)
   end
+end
+
+-- What is dropped raises the floor, whose member is '': whoever has not come as far has to read the partition anew.
+local surplus = redis.call('ZCARD', KEYS[7]) - 1 - ARGV[7]
+if surplus > 0 then
+  local floor = redis.call('ZRANGE', KEYS[7], surplus, surplus, 'WITHSCORES')[2]
+  redis.call('ZREMRANGEBYRANK', KEYS[7], 0, surplus)
+  redis.call('ZADD', KEYS[7], floor, '')
 end
 
 -- A few expired tombstones go with each write; those of partitions that nobody writes to go by expire_rows.lua.

@@ -3,7 +3,7 @@
 from django.apps import apps
 from django.db import connection
 
-from readmodels import buckets, generations, models, query, rebuild, sweeping
+from readmodels import buckets, generations, limits, models, query, rebuild, sweeping
 from readmodels.store import Store
 
 # What a reset leaves alone: who may do what, and the engine's own standing.
@@ -30,6 +30,7 @@ def reset(store: Store) -> None:
         rebuild.repair(store)
     sweeping.beat(store)  # from here on what was just filled need not be filled again
     sweeping.publish_progress(store)
+    limits.patience.renew()
     query.reader.cache_clear()  # it may remember generations of the test before
 
 

@@ -16,7 +16,7 @@ LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
 TESTS = sorted(ROOT.glob("tests/**/test_*.py"))
 TEST_FILE = re.compile(r"\btest_\w+\.py\b")
 TEST_NAME = re.compile(r"(?:::|`)(test_\w+)`")
-VARIABLE = re.compile(r"[A-Z][A-Z_]{2,}[A-Z]")
+VARIABLE = re.compile(r"[A-Z][A-Z_]+[A-Z]")
 ROW = re.compile(r"^\| `([A-Z_]+)` \| ([^|]*) \|", re.MULTILINE)
 
 by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

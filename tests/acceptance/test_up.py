@@ -9,6 +9,7 @@ import sys
 from contextlib import closing, suppress
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -33,6 +34,7 @@ class Up:
     def __init__(self, folder: Path, *words: str, port: int | None = None, output: Path | None = None, **environ: str):
         self.folder = folder
         self.port = port or free_port()
+        self.events_port = free_port()
         self.output = output or folder.with_name(f"{folder.name}-{self.port}.out")
         kept = {name: value for name, value in os.environ.items() if name not in (*SERVER_VARIABLES, "DEMO")}
         self.process = subprocess.Popen(
@@ -41,6 +43,7 @@ class Up:
                 ROOT / "manage.py",
                 "up",
                 f"--port={self.port}",
+                f"--events-port={self.events_port}",
                 "--no-demo-data",
                 "--processes=1",
                 *words,
@@ -156,6 +159,28 @@ def test_a_port_in_use_is_named(up):
         site = up(port=port)
         assert f"Port {port}" in refused(site)
     assert not (site.folder / "postgres").exists()
+
+
+def test_the_port_of_live_updates_in_use_is_named(up):
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        output = refused(up("data", f"--events-port={port}"))
+    assert f"Port {port}" in output
+    assert "EVENTS_PORT=" in output
+
+
+def test_the_api_leads_to_the_live_updates(up):
+    site = up().wait_for_answer()
+    api, events = [f"http://127.0.0.1:{port}" for port in (site.port, site.events_port)]
+    account = {"email": "ada@example.com", "password": "horse-staple-battery"}
+    user_id = httpx.post(f"{api}/api/users", json={"name": "Ada", **account}).raise_for_status().json()["id"]
+    token = httpx.post(f"{api}/api/auth/login", json=account).raise_for_status().json()["token"]
+    path, headers = f"/api/users/{user_id}/orders/events", {"Authorization": f"Bearer {token}"}
+    assert wait_until(lambda: httpx.get(api + path, headers=headers).status_code == 307, START_SECONDS)
+    assert httpx.get(api + path, headers=headers).headers["Location"] == events + path
+    with httpx.stream("GET", events + path, headers=headers) as response:
+        assert next(line for line in response.iter_lines() if line.startswith("event:")) == "event: reset"
+        assert (site.end()[0], site.left_over()) == (0, [])
 
 
 def test_a_data_folder_that_can_not_be_is_named(up, tmp_path):

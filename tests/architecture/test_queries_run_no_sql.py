@@ -27,16 +27,23 @@ SAMPLES = {
     "api/orders/import/<int:job_id>": "/api/orders/import/1",
     "api/orders/export": "/api/orders/export",
     "api/products": "/api/products?sort=-sku&fields=sku",
+    # Answered here as elsewhere in the API; tests/integration/test_live.py has no database where they are served.
+    "api/orders/<int:order_id>/events": "/api/orders/1/events",
+    "api/users/<int:user_id>/orders/events": "/api/users/1/orders/events",
     "api/products/<str:sku>": "/api/products/A",
     "api/sales": "/api/sales?from=2026-01-01&to=2026-12-31",
     "api/schema": "/api/schema",
     "api/docs": "/api/docs",
+    "api/redoc": "/api/redoc",
 }
 # Open to anybody.
-PUBLIC = ["api", "api/", "api/products", "api/products/<str:sku>", "api/schema", "api/docs"]
+PUBLIC = ["api", "api/", "api/products", "api/products/<str:sku>", "api/schema", "api/docs", "api/redoc"]
+# Led elsewhere, and here there is no such place.
+ELSEWHERE = {route: 404 for route in SAMPLES if route.endswith("/events")}
 STATUSES = {
-    "staff": dict.fromkeys(SAMPLES, 200),
+    "staff": dict.fromkeys(SAMPLES, 200) | ELSEWHERE,
     "owner": dict.fromkeys(SAMPLES, 200)
+    | ELSEWHERE
     | {"api/orders": 403, "api/orders/export": 403, "api/sales": 403, "api/orders/import/<int:job_id>": 404},
     "nobody": dict.fromkeys(SAMPLES, 401) | dict.fromkeys(PUBLIC, 200),
 }

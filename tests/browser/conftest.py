@@ -36,7 +36,7 @@ def site() -> Iterator[Site]:
         # The site starts servers of its own; those of the other tests are not its business.
         for variable in (*SERVER_VARIABLES, "DEMO"):
             environ.delenv(variable, raising=False)
-        with running(Path(folder), free_port(), processes=1, demo_data=False) as started:
+        with running(Path(folder), free_port(), events_port=free_port(), processes=1, demo_data=False) as started:
             environ.undo()
             started.manage(*DEMO_DATA, limit_seconds=DEMO_DATA_SECONDS)
             yield started

@@ -44,3 +44,27 @@ def test_prefilled_order_is_placed(page):
     assert json.loads(command.locator("textarea").input_value()) == {"lines": [{"sku": "P-00001", "quantity": 2}]}
     command.get_by_role("button", name="Execute").click()
     expect(command.locator(".live-responses-table .response .response-col_status")).to_contain_text("201")
+
+
+def test_other_page_shows_every_operation_too(page, staff):
+    paths = staff.get("/api/schema").json()["paths"].values()
+    operations = [operation for path in paths for method, operation in path.items() if method in METHODS]
+    page.goto("/api/redoc")
+    expect(page.locator("[data-section-id*='/operation/']")).to_have_count(len(operations))
+
+
+def test_page_lets_no_script_of_elsewhere_in(site, browser):
+    """As whoever got their text into the page would try it."""
+    with browser.new_context(base_url=site.base_url) as context:
+        page = context.new_page()
+        page.goto("/api/redoc")
+        seen = page.evaluate(
+            """() => new Promise(done => {
+                document.addEventListener('securitypolicyviolation', event => done(event.effectiveDirective))
+                const script = document.createElement('script')
+                script.textContent = 'window.hasRun = true'
+                document.body.append(script)
+                if (window.hasRun) done('it ran')
+            })"""
+        )
+    assert seen == "script-src-elem"

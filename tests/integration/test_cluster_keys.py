@@ -11,11 +11,15 @@ from redis.exceptions import ClusterCrossSlotError
 
 from orders.models import Order
 from orders.readmodels.customer_orders import CustomerOrders
+from orders.readmodels.order_detail import OrderDetail
 from project import child
 from project.binaries import find_redis
 from readmodels import connection, erasure, generations, keys, models, testing
+from readmodels.limits import Limit
+from readmodels.looking import look
 from readmodels.query import Reader
 from readmodels.store import SCRIPTS, Store
+from readmodels.topics import Topic
 from tests.rows import add_line, add_order, add_product, add_user
 from users.models import User
 from users.readmodels.user_profile import UserProfile
@@ -99,6 +103,20 @@ def test_queries_fit_a_cluster(cluster):
     assert [page.measures[""]["orders"] for page in reader.measures(CustomerOrders, ids)] == [1, 0, 0, 0, 0]
 
 
+def test_live_updates_fit_a_cluster(cluster):
+    customers = [add_user() for _ in range(3)]
+    orders = [add_order(each) for each in customers]
+    testing.drain(cluster)
+    topics = [Topic(CustomerOrders, str(each.pk)) for each in customers]
+    topics += [Topic(OrderDetail, str(each.pk)) for each in orders]
+    known = look(cluster, Reader(cluster), dict.fromkeys(topics))
+    assert all(known[topic] is not None for topic in topics)
+    assert look(cluster, Reader(cluster), known) == {}
+    Order.objects.update(total_cents=1)
+    testing.drain(cluster)
+    assert look(cluster, Reader(cluster), known).keys() == set(topics)
+
+
 def test_repair_fits_a_cluster(cluster, cluster_client):
     add_order(add_user())
     testing.drain(cluster)
@@ -130,6 +148,13 @@ def test_erasure_fits_a_cluster(cluster, cluster_client):
     assert not cluster_client.exists("rm:{b007}:OrderDetail:99:1")
     testing.drain(cluster)
     testing.assert_law(cluster)
+
+
+def test_limits_fit_a_cluster(cluster):
+    wanted = [Limit("account", "1", 1, 60), Limit("address", "192.0.2.1", 1, 60)]
+    assert [cluster.take(wanted).is_taken for _ in range(2)] == [True, False]
+    cluster.return_to(wanted)
+    assert cluster.take(wanted).is_taken
 
 
 def number(read_model: str) -> int:

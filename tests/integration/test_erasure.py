@@ -12,6 +12,7 @@ from orders.readmodels.order_detail import OrderDetail
 from readmodels import connection as redis_connection
 from readmodels import deadletters, generations, models, outbox, switching, testing
 from readmodels.deadletters import Failure
+from readmodels.plan import FORMAT
 from readmodels.store import Store
 from tests import scan
 from tests.api import PASSWORD, body, client_of, fields, person
@@ -160,6 +161,25 @@ def test_broken_generation_whose_sql_runs_no_more_is_searched(store, staff, zule
     generations._plans.clear()
     assert receipt_of(erase(staff, zuleika))["is_verified"]
     assert everywhere(store) == []
+
+
+@pytest.fixture
+def newer(store):
+    """A generation that only newer code can build."""
+    plan = models.Generation.objects.get(read_model="UserProfile", state="live").plan
+    newer_plan = {**plan, "name": "Newer", "format": FORMAT + 1}
+    made = models.Generation.objects.create(
+        read_model="Newer", number=1, fingerprint="newer", plan=newer_plan, format=FORMAT + 1, state="building"
+    )
+    yield made
+    made.delete()
+
+
+def test_what_is_left_to_newer_code_is_named(store, newer, staff, zuleika):
+    receipt = receipt_of(erase(staff, zuleika))
+    assert (receipt["is_verified"], receipt["left"]) == (False, {"Newer 1 (building)": 1})
+    models.Generation.objects.filter(pk=newer.pk).update(state="cancelled")
+    assert complete(erase_customer(user_id=zuleika.pk, also=[EMAIL])).is_verified
 
 
 def test_what_a_dropped_generation_left_behind_is_found(store, staff, zuleika):

@@ -124,6 +124,13 @@ def test_index_and_measures_forget(store, declaring, zuleika):
     testing.assert_law(store)
 
 
+def test_partition_of_an_address_is_forgotten_by_who_follows_it(store, declaring, zuleika):
+    read_model = declaring(Collection, partition_by=F("email"), order_by=F("name"), body={"name": F("name")})
+    store.follow([("Throwaway", Reader(store)._generation(read_model), EMAIL, 0)])
+    erase(zuleika)
+    assert wait_until(lambda: is_gone(store), EXPIRED_SECONDS)
+
+
 def test_partition_of_an_address_is_gone_with_its_tombstones(store, declaring, zuleika):
     declaring(Collection, partition_by=F("email"), order_by=F("name"), body={"id": F("id")}, measures={"n": Count()})
     erase(zuleika)

@@ -30,6 +30,11 @@ def test_unknown_routes_are_problems(client, path, method, settings):
     assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
 
 
+def test_unknown_routes_are_problems_to_clients_without_cookies_too(store):
+    response = Client(enforce_csrf_checks=True).post("/api/nope")
+    assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
+
+
 @pytest.mark.parametrize("path", ["/api", "/api/"])
 def test_root_of_the_api_names_its_routes(client, path):
     routes = body(client.get(path))["routes"]

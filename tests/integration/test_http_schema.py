@@ -24,7 +24,7 @@ ADMIN = 2**40
 # Of what was in the form that the document describes, these say that the form is wrong.
 FORM = {"invalid_input", "parse_error"}
 # Text of spaces alone, and how two values stand to each other, which JSON Schema has no plain words for.
-NOT_IN_SCHEMA = {"blank", "out_of_order", "too_many", "contradiction"}
+NOT_IN_SCHEMA = {"blank", "out_of_order", "too_many", "contradiction", "one_of", "unexpected"}
 # RFC 6585 has a status of its own for a header that is missing.
 CONFIG = {"checks": {"missing_required_header": {"expected-statuses": [400, 401, 403, 406, 415, 422, 428]}}}
 SIGNED = {"headers": ("Consistency-Token",), "query": ("cursor",)}

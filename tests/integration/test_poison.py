@@ -29,9 +29,10 @@ from readmodels import (
     testing,
 )
 from readmodels.deadletters import Failure
-from readmodels.errors import NotYet
+from readmodels.errors import NotYet, WriteRefused
 from readmodels.outbox import Lane
 from readmodels.query import Reader
+from readmodels.store import Store
 from tests.reading import body
 from tests.rows import add_order, add_user
 from users.models import User
@@ -107,6 +108,19 @@ def test_poison_document_is_parked_with_its_error(impatient):
     assert (letter.key, letter.attempts) == (str(order.pk), isolation.PARK_AFTER)
     assert "OVERFLOW" in letter.error
     assert "Traceback" in letter.traceback
+
+
+def test_dead_letter_tells_no_secret(impatient, monkeypatch):
+    def refuse(self, *given):
+        raise WriteRefused("the row (ada@example.com, password='horse-staple') can't be kept")
+
+    monkeypatch.setattr(Store, "apply", refuse)
+    add_user()
+    settle(impatient)
+    [letter] = deadletters.listed()
+    assert letter.error == "WriteRefused: the row (***, password=***) can't be kept"
+    assert "Traceback" in letter.traceback
+    assert not any(secret in letter.traceback for secret in ("ada@example.com", "horse-staple"))
 
 
 def test_mended_document_does_away_with_its_dead_letters(impatient):

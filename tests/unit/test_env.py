@@ -38,6 +38,8 @@ def test_the_environment_wins_over_running_servers(tmp_path):
         ("REDIS_URL", "redis://host:99999"),
         ("REDIS_URL", "redis://host/one"),
         ("BROKER_URL", "amqp://host"),
+        ("EVENTS_URL", "localhost:8001"),
+        ("EVENTS_URL", "http://localhost:8001/api"),
         ("DEBUG", "perhaps"),
         ("DEMO", "2"),
     ],

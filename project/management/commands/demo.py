@@ -41,7 +41,9 @@ class Command(BaseCommand):
         # Embedded servers of an earlier demo hold nothing that anybody wants.
         shutil.rmtree(options["data_folder"], ignore_errors=True)
         try:
-            with running(options["data_folder"], free_port(), demo_data=data is None, say=self.say) as site:
+            with running(
+                options["data_folder"], free_port(), events_port=free_port(), demo_data=data is None, say=self.say
+            ) as site:
                 is_right = self.show(site, data)
         except KeyboardInterrupt:
             self.say("Stopped.")

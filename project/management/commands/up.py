@@ -15,13 +15,14 @@ from project.supervisor import running
 
 
 class Command(BaseCommand):
-    help = "Starts PostgreSQL, Redis, API, worker and beat; Ctrl-C stops them. Exit code 2: something to do first."
+    help = "Starts PostgreSQL, Redis, API, all else; Ctrl-C stops them. Exit code 2: something to do first."
     # The servers are not there yet; `migrate`, a child process, runs the checks.
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address that the API listens on (%(default)s)")
         parser.add_argument("--port", type=int, default=8000, help="port that the API listens on (%(default)s)")
+        parser.add_argument("--events-port", type=int, help="port of the live updates (the next one)")
         parser.add_argument("--processes", type=int, default=2, help="of the API, and of the worker (%(default)s)")
         parser.add_argument("--data-folder", type=Path, default=env.data_folder(), help="%(default)s")
         parser.add_argument("--no-broker", action="store_true", help="a relay in place of worker, beat and broker")
@@ -32,6 +33,7 @@ class Command(BaseCommand):
             with running(
                 options["data_folder"],
                 options["port"],
+                events_port=options["events_port"],
                 host=options["host"],
                 processes=options["processes"],
                 demo_data=not options["no_demo_data"],
@@ -59,6 +61,7 @@ def where_to_go(site: Site) -> str:
     """What to open, who may sign in, and where the logs are."""
     pages = {"API": "/api/", "OpenAPI": "/api/docs", "Admin": "/admin/"}
     lines = ["", *(f"  {name:<10} {site.base_url}{path}" for name, path in pages.items())]
+    lines += [f"  {'Live':<10} {site.events_url}/api/orders/{{id}}/events"]
     if site.is_demo:
         lines += ["", *(f"  {account.role:<10} {account.email:<24} {account.password}" for account in DEMO_ACCOUNTS)]
     return "\n".join([*lines, "", f"  Logs are in {site.logs}. Ctrl-C stops everything.", ""])

@@ -1,0 +1,119 @@
+"""How often something may be done. What is allowed is checked and counted in one script by Redis's own clock, so that
+of 100 at once exactly as many pass as are allowed; of several limits all give one, or none does.
+
+All limits lie in one slot, since one script takes from several of them; each expires once it is whole again. Nothing of
+a read model is here: a scan for those passes limits by.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from readmodels import keys
+from readmodels.errors import ReadModelError
+from readmodels.values import Call
+
+log = structlog.get_logger()
+
+# So long nobody asks a Redis that did not answer: every command would wait for it.
+PAUSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Limit:
+    """So often in so many seconds, in any rhythm. `name` is what clients know it by, `of` what it counts for."""
+
+    name: str
+    of: str
+    most: int
+    seconds: int
+
+    @property
+    def key(self) -> str:
+        """Where it is kept."""
+        return keys.limit(self.name, self.of)
+
+    @property
+    def one_microseconds(self) -> int:
+        """After so long one is back."""
+        return max(self.seconds * 1_000_000 // self.most, 1)
+
+    @property
+    def all_microseconds(self) -> int:
+        """After so long all are back."""
+        return self.one_microseconds * self.most
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is left of a limit, and in how many seconds it is whole again."""
+
+    limit: Limit
+    left: int
+    whole_in_seconds: int
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Whether each of the limits has given one; if not, in how many seconds they can. None has given any then."""
+
+    is_taken: bool
+    limits: tuple[Left, ...]
+    retry_in_seconds: int
+
+
+def take_call(limits: Sequence[Limit]) -> Call:
+    """The call that takes one of each limit; to be sent beside other calls in the same round trip, too."""
+    times = [time for limit in limits for time in (limit.one_microseconds, limit.all_microseconds)]
+    return "take", [limit.key for limit in limits], times
+
+
+def taken(limits: Sequence[Limit], answer: Sequence[int]) -> Taken:
+    """What the answer to that call says."""
+    pairs = zip(limits, answer[1::2], strict=True)
+    found = tuple(Left(limit, _left(limit, whole_in), _seconds(whole_in)) for limit, whole_in in pairs)
+    return Taken(bool(answer[0]), found, _seconds(max(answer[2::2], default=0)))
+
+
+def give_back_call(limits: Sequence[Limit], *, is_all: bool) -> Call:
+    """The call that gives one back to each limit, or all that was taken."""
+    times = [limit.all_microseconds if is_all else limit.one_microseconds for limit in limits]
+    return "give_back", [limit.key for limit in limits], times
+
+
+class Patience:
+    """Asks Redis, and leaves it alone for a while once it did not answer; shared by the threads of a process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._closed_until = 0.0
+
+    def renew(self) -> None:
+        """Redis is asked again at once."""
+        self._closed_until = 0.0
+
+    def ask(self, work: Callable[[], Any]) -> Any:
+        """What the work returned; None where Redis can't say now, which is logged once in a while."""
+        if self._clock() < self._closed_until:
+            return None
+        try:
+            return work()
+        except ReadModelError as error:
+            self._closed_until = self._clock() + PAUSE_SECONDS
+            log.warning("limits_not_kept", reason=str(error), pause_seconds=PAUSE_SECONDS)
+            return None
+
+
+patience = Patience()
+
+
+def _left(limit: Limit, whole_in_microseconds: int) -> int:
+    return max((limit.all_microseconds - whole_in_microseconds) // limit.one_microseconds, 0)
+
+
+def _seconds(microseconds: int) -> int:
+    return math.ceil(microseconds / 1_000_000)

@@ -1,0 +1,143 @@
+"""How often the API may be asked, per account and per address, however many ask at once."""
+
+import pytest
+from rest_framework.test import APIClient
+
+from readmodels import connection, keys, limits, query
+from readmodels.limits import Limit
+from readmodels.testing import drain
+from tests.api import body, client_of, person
+from tests.threads import at_once
+from tests.unreachable import no_redis
+
+HOUR = 3600
+
+
+@pytest.fixture
+def allow(store, settings):
+    """Call it with limits by name; the others allow everything."""
+    for key in connection.limits().scan_iter(match=f"{keys.LIMITS}*"):
+        connection.limits().delete(key)
+
+    def configure(**most):
+        given = {name.replace("_", "-"): (number, HOUR) for name, number in most.items()}
+        settings.LIMITS = {**dict.fromkeys(settings.LIMITS), **given}
+
+    return configure
+
+
+def statuses(responses):
+    return sorted({response.status_code for response in responses})
+
+
+def left(response):
+    """What is left, by limit."""
+    return {each.split('"')[1]: int(each.split("r=")[1].split(";")[0]) for each in response["RateLimit"].split(", ")}
+
+
+def test_of_100_at_once_exactly_those_allowed_pass(allow):
+    allow(queries_per_address=10)
+    answers = at_once(*[lambda: APIClient().get("/api").status_code] * 100)
+    assert (answers.count(200), answers.count(429)) == (10, 90)
+
+
+def test_limits_give_all_or_none(store, allow):
+    scarce, ample = Limit("scarce", "a", 2, HOUR), Limit("ample", "a", 50, HOUR)
+    answers = at_once(*[lambda: store.take([ample, scarce])] * 20)
+    assert sum(answer.is_taken for answer in answers) == 2
+    assert {each.limit.name: each.left for each in store.take([ample]).limits} == {"ample": 47}
+
+
+def test_refused_request_says_when_to_come_back(allow):
+    allow(queries_per_address=1)
+    passed, refused = APIClient().get("/api"), APIClient().get("/api")
+    assert (refused.status_code, body(refused)["code"]) == (429, "too_many_requests")
+    assert HOUR - 60 <= int(refused["Retry-After"]) <= HOUR
+    for response in (passed, refused):
+        assert response["RateLimit-Policy"] == f'"queries-per-address";q=1;w={HOUR}'
+        assert left(response) == {"queries-per-address": 0}
+
+
+def test_refused_command_changes_nothing(allow):
+    allow(commands_per_account=1)
+    ada = person("ada")
+    first, second = (client_of(ada).patch(f"/api/users/{ada.pk}", {"name": name}) for name in ("Countess", "Nobody"))
+    assert (first.status_code, second.status_code) == (200, 429)
+    ada.refresh_from_db()
+    assert ada.name == "Countess"
+
+
+def test_account_is_limited_over_all_its_addresses_and_tokens(store, allow):
+    allow(queries_per_account=2, queries_per_address=100)
+    ada, eve = person("ada"), person("eve")
+    clients = [client_of(ada), client_of(ada), client_of(ada), client_of(eve)]
+    drain(store)
+    asked = [client.get("/api/users/1", REMOTE_ADDR=f"192.0.2.{n}") for n, client in enumerate(clients)]
+    assert [response.status_code for response in asked] == [200, 200, 429, 404]
+    assert left(asked[0]) == {"queries-per-account": 1, "queries-per-address": 99}
+
+
+def test_queries_and_commands_are_counted_apart(allow):
+    allow(queries_per_address=1, commands_per_address=5)
+    assert statuses([APIClient().get("/api")]) == [200]
+    refused = APIClient().post("/api/auth/login", {"email": "ada@example.com", "password": "wrong"})
+    assert (refused.status_code, left(refused)) == (401, {"commands-per-address": 4})
+
+
+@pytest.mark.parametrize("path", ["/api/nowhere", "/api/users/1", "/api/schema", "/api/docs"])
+def test_whatever_is_answered_under_the_api_counts(allow, path):
+    """Also an unknown route, and a token that is none: or tokens could be tried without end."""
+    allow(queries_per_address=2)
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION="Bearer made-up" if path.endswith("/1") else "")
+    answers = [client.get(path) for _ in range(3)]
+    assert [response.status_code == 429 for response in answers] == [False, False, True]
+    assert all("RateLimit" in response for response in answers)
+
+
+def test_probes_and_pages_elsewhere_are_not_counted(allow):
+    allow(queries_per_address=1)
+    assert statuses(APIClient().get("/health/live") for _ in range(3)) == [200]
+    assert statuses(APIClient().get("/admin/login/") for _ in range(3)) == [200]
+
+
+def test_none_is_no_limit(allow):
+    allow()
+    response = APIClient().get("/api")
+    assert (response.status_code, "RateLimit" in response) == (200, False)
+
+
+def test_limits_expire(allow):
+    allow(queries_per_account=5, queries_per_address=5)
+    client_of(person("ada")).get("/api/users/1")
+    APIClient().get("/api", REMOTE_ADDR="2001:db8::1")
+    client = connection.limits()
+    kept = list(client.scan_iter(match="rl:*"))
+    assert kept
+    assert all(0 < client.pttl(key) <= HOUR * 1000 for key in kept)
+
+
+def test_commands_go_on_where_limits_can_not_be_kept(allow, monkeypatch):
+    allow(commands_per_account=1, commands_per_address=1)
+    ada = person("ada")
+    client = client_of(ada)
+    with monkeypatch.context() as patched:
+        no_redis(patched)
+        answers = [client.patch(f"/api/users/{ada.pk}", {"name": f"Ada {n}"}) for n in range(3)]
+        assert statuses(answers) == [200]
+        assert client.get(f"/api/users/{ada.pk}").status_code == 503
+    limits.patience.renew()
+    query.reader.cache_clear()
+
+
+def test_a_redis_that_does_not_answer_is_left_alone_for_a_while():
+    asked, now = [], [0.0]
+
+    def fail():
+        asked.append(now[0])
+        raise limits.ReadModelError("away")
+
+    patience = limits.Patience(clock=lambda: now[0])
+    for now[0] in (0.0, 1.0, 4.9, 5.1):
+        assert patience.ask(fail) is None
+    assert asked == [0.0, 5.1]
