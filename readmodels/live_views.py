@@ -33,6 +33,13 @@ HEADERS = {
 }
 
 
+class NoLiveUpdates(NotFound):
+    """This process keeps no streams open, and knows of none that does."""
+
+    default_code = "no_live_updates"
+    default_detail = "Live updates are not served at this address."
+
+
 class EventStream(BaseRenderer):
     """What is answered, for the negotiation of media types; it renders nothing."""
 
@@ -98,7 +105,7 @@ def elsewhere(request: Request) -> HttpResponse:
     """Leads to the process that serves live updates; raises NotFound where there is none."""
     url = conf().events_url
     if not url:
-        raise NotFound("Live updates are not served at this address.", code="no_live_updates")
+        raise NoLiveUpdates
     location = url.rstrip("/") + request.get_full_path()
     response = HttpResponse(status=307, headers={"Location": location, "Cache-Control": "no-store"})
     del response["Content-Type"]  # of nothing

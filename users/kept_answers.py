@@ -46,7 +46,15 @@ def forget_answers_of(user_id: int) -> int:
     return KeptAnswer.objects.filter(Q(asked_by=user_id) | Q(about=user_id)).delete()[0]
 
 
-def forget_expired(limit: int = 1000) -> int:
+MOST_AT_ONCE = 1000
+
+
+def forget_some() -> bool:
+    """A chore's step: some answers whose day is over are gone; whether there may be more."""
+    return forget_expired(MOST_AT_ONCE) == MOST_AT_ONCE
+
+
+def forget_expired(limit: int) -> int:
     """At most so many answers whose day is over are gone, the oldest first; returns how many."""
     expired = KeptAnswer.objects.filter(expires_at__lte=timezone.now())
     oldest = list(expired.order_by("expires_at").values_list("digest", flat=True)[:limit])

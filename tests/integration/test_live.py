@@ -253,7 +253,7 @@ def test_lost_roles_end_the_streams_that_they_allowed(follow, ada, order):
     clients = [follow(events_of(order), sam), follow(orders_of(ada), sam), follow(orders_of(sam), sam)]
     for client in clients:
         client.wait_for(lambda update: True)
-    User.objects.filter(pk=sam.pk).update(is_staff=False)
+    User.objects.filter(pk=sam.pk).update(is_staff=False, is_support=False, is_catalogue=False)
     assert [client.wait_for_end() for client in clients[:2]] == ["gone", "gone"]
     own = placed(sam)
     assert clients[2].wait_for(lambda update: update.name == "row").data["id"] == own.pk
