@@ -31,8 +31,8 @@ test: $(DEV_PINS) ## run all tests; ARGS="-k name" chooses
 	@tests/browser/install.sh >/dev/null || true
 	@$(VENV) -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-soak: $(DEV_PINS) ## put the system under every fault for long; tests run a short form of it
-	@SOAK=1 $(VENV) -m pytest tests/faults $(ARGS)
+soak: $(DEV_PINS) ## put the system under every fault, and the API under 5,000 requests; tests run a short form
+	@SOAK=1 $(VENV) -m pytest tests/faults tests/integration/test_http_schema.py $(ARGS)
 
 lint: $(DEV_PINS) ## check style, types and the fingerprints of read models
 	@.venv/bin/ruff check .
