@@ -17,8 +17,10 @@ from project.binaries import find_redis
 from readmodels import connection, testing
 from readmodels.errors import ReadModelError
 from readmodels.limits import Limit
+from readmodels.looking import look
 from readmodels.query import Reader
 from readmodels.store import Store
+from readmodels.topics import Topic
 from tests.browser.conftest import free_port
 from tests.rows import add_line, add_order, add_product, add_user
 from users.readmodels.user_profile import UserProfile
@@ -126,6 +128,20 @@ def test_projector_projects_and_the_api_answers_from_it(projector, url):
 def test_api_reads_documents_and_does_nothing_else(url, command):
     with pytest.raises(redis.exceptions.NoPermissionError):
         client(url, "api").execute_command(*command.split())
+
+
+def test_live_updates_follow_what_changes_and_write_no_document(projector, url):
+    customer = add_user()
+    testing.drain(projector)
+    store = Store(client(url, "events"))
+    topic = Topic(CustomerOrders, str(customer.pk))
+    first = look(store, Reader(store), {topic: None})
+    add_order(customer)
+    testing.drain(projector)
+    assert look(store, Reader(store), {topic: None}) != first
+    for command in ("SET rm:{b000}:epoch 9", "DEL rm:{b000}:epoch", "HSET rm:{b000}:pointers OrderDetail 9", "SCAN 0"):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client(url, "events").execute_command(*command.split())
 
 
 def test_no_script_lets_the_api_write(projector, url):
