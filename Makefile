@@ -27,8 +27,9 @@ demo: $(RUN_PINS) ## show it at work, step by step; DATA=file.csv.gz brings orde
 	@$(VENV) manage.py demo $(if $(DATA),--data $(DATA))
 
 test: $(DEV_PINS) ## run all tests; ARGS="-k name" chooses
-	@# Without a browser its tests fail, and say why; the others still run.
+	@# Without a browser, or curl, its tests fail, and say why; the others still run.
 	@tests/browser/install.sh >/dev/null || true
+	@tests/acceptance/install.sh >/dev/null || true
 	@$(VENV) -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(DEV_PINS) ## put the system under every fault, and the API under 5,000 requests; tests run a short form
