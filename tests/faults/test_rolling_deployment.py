@@ -73,12 +73,17 @@ def expand(folder: Path) -> None:
     edit(folder / "users/readmodels/user_profile.py", '"name": F("name")', '"full_name": F("name")')
     for file in ("order_detail", "orders_by_status"):
         edit(folder / f"orders/readmodels/{file}.py", '"name": F("customer__name")', '"full_name": F("customer__name")')
-    migrate_by(folder, "0002_full_name", "0001_initial", EXPAND)
+    migrate_by(folder, "9001_full_name", latest(folder), EXPAND)
 
 
 def contract(folder: Path) -> None:
     """The code in the folder has a migration that drops the old column."""
-    migrate_by(folder, "0003_no_name", "0002_full_name", CONTRACT)
+    migrate_by(folder, "9002_no_name", "9001_full_name", CONTRACT)
+
+
+def latest(folder: Path) -> str:
+    """The last migration that the code in the folder has."""
+    return max(file.stem for file in (folder / "users/migrations").glob("0*.py"))
 
 
 def migrate_by(folder: Path, name: str, before: str, sql: str) -> None:
