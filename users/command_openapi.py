@@ -63,7 +63,8 @@ class StrictSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
     def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
         """Called by drf-spectacular for each input."""
         described = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)  # type: ignore[no-untyped-call]
-        found: dict[str, Any] = described | {"additionalProperties": False}
+        # An action without input has no body in the document.
+        found: dict[str, Any] = described | ({"additionalProperties": False} if self.target.fields else {})
         if isinstance(self.target, StrictChange):
             found["minProperties"] = 1
         for name, field in self.target.fields.items():

@@ -123,7 +123,7 @@ class LogInInput(StrictInput):
     password = StrictText(max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True)
 
 
-@shown("A customer, by support", {})
+@shown("One's own account", {"current_password": "a-long-demo-password"})
 class EraseInput(StrictInput):
     """Erasing one's own account asks for the password; staff erase others without."""
 
