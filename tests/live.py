@@ -136,6 +136,7 @@ class Client:
 
     def leave(self) -> None:
         """The connection is cut, as by a network that fails."""
+        wait_until(lambda: self._response is not None or self.is_over, WAIT_SECONDS)
         if self._response is not None:
             stream = self._response.extensions["network_stream"]
             with suppress(OSError):

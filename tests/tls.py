@@ -64,9 +64,19 @@ def behind_tls(server: Server, context: ssl.SSLContext, *, is_postgres: bool = F
     try:
         yield listening.sockets[0].getsockname()[1]
     finally:
-        loop.call_soon_threadsafe(listening.close)
+        asyncio.run_coroutine_threadsafe(end(listening), loop).result(SECONDS)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(SECONDS)
+        loop.close()
+
+
+async def end(listening: asyncio.Server) -> None:
+    """Nothing is listened to any more, and no connection is under way."""
+    listening.close()
+    open_still = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in open_still:
+        task.cancel()
+    await asyncio.gather(*open_still, return_exceptions=True)
 
 
 async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

@@ -75,7 +75,9 @@ HEADERS = [text for text in TEXTS if text.isascii() and text.isprintable()] + ["
 
 
 @pytest.fixture
-def client(store):
+def client(store, settings):
+    # Of thousands of passwords nearly all are wrong, and each takes argon2 some 50 ms to say so.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     add_line(add_order(add_user()), add_product(sku="A"))
     # A superuser's id is not one that the texts name.
     superuser = add_user(id=2**40, is_staff=True, is_superuser=True)
