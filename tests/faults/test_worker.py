@@ -49,9 +49,11 @@ def test_worker_killed_anywhere_is_back_within_the_lag(system: System):
                 killed += kill_some(system, chance)
                 lags.append(greatest_lag(system))
         system.assert_converged(watcher)
-    print("greatest lag after each kill, in seconds:", *(f"{lag:.1f}" for lag in sorted(lags)))
-    # Half of them: on a machine busy with other tests, a process that replaces a killed one waits for its turn.
-    assert sorted(lags)[len(lags) // 2] < LAG_SECONDS
+    lags.sort()
+    print("greatest lag after each kill, in seconds:", *(f"{lag:.1f}" for lag in lags))
+    # Half of them: on a machine busy with other tests, a process that replaces a killed one waits for its turn. In the
+    # long run, which has the machine to itself, all.
+    assert lags[scaled(len(lags) // 2, len(lags) - 1)] < LAG_SECONDS
 
 
 def test_whole_worker_and_beat_killed_lose_nothing(system: System):
