@@ -19,9 +19,9 @@ def query(name: str, kind: dict[str, Any], description: str, required: bool = Fa
 
 def several(name: str, kind: dict[str, Any], description: str, required: bool = False) -> OpenApiParameter:
     """A parameter that holds several values with commas between."""
-    listed = {"type": "array", "items": kind, "minItems": 1, "uniqueItems": True}
+    listed = {"type": "array", "items": kind, "minItems": 1}
     if name != selection.FIELDS:
-        listed["maxItems"] = parameters.MOST_KEYS
+        listed |= {"maxItems": parameters.MOST_KEYS, "uniqueItems": True}
     return OpenApiParameter(
         name, listed, "query", description=description, required=required, style="form", explode=False
     )

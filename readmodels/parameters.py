@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import F, IntegerField
 from django.http import HttpRequest
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from readmodels.conf import conf
 from readmodels.declare import Collection, Document
@@ -22,9 +22,11 @@ GREATEST_KEY = 2**63 - 1
 def only(request: HttpRequest, known: Names[str], required: Names[str] = ()) -> dict[str, str]:
     """The request's parameters by name; raises ValidationError naming those unknown, given twice or missing."""
     given = request.GET
-    wrong = {name: _unknown(known) for name in given if name not in known}
-    wrong |= {name: "Given more than once." for name, values in given.lists() if name in known and len(values) > 1}
-    wrong |= {name: "Required." for name in required if name not in given}
+    wrong = {name: ErrorDetail(_unknown(known), "unknown") for name in given if name not in known}
+    for name, values in given.lists():
+        if name in known and len(values) > 1:
+            wrong[name] = ErrorDetail("Given more than once.", "repeated")
+    wrong |= {name: ErrorDetail("Required.", "required") for name in required if name not in given}
     if wrong:
         raise ValidationError({name: [text] for name, text in wrong.items()})
     return {name: given[name] for name in given}
@@ -105,7 +107,7 @@ def open_days(first: str | None, last: str | None) -> tuple[date | None, date | 
     """The same where either may be left out, for however many days."""
     start, end = _day("from", first) if first is not None else None, _day("to", last) if last is not None else None
     if start and end and end < start:
-        raise ValidationError({"to": ["Must not be before `from`."]})
+        raise ValidationError({"to": ["Must not be before `from`."]}, code="out_of_order")
     return start, end
 
 

@@ -167,5 +167,5 @@ class UserState(serializers.Serializer[Any]):
     version = serializers.IntegerField()
     email = serializers.CharField()
     name = serializers.CharField()
-    country = serializers.CharField()
+    country = serializers.CharField(allow_blank=True)
     is_active = serializers.BooleanField()

@@ -157,7 +157,7 @@ def test_nothing_is_missed_by_who_comes_back_again_and_again(start, ada, order):
                 elif update.name == "row":
                     shown[update.data["id"]] = update.data
                 elif update.name == "removed":
-                    shown.pop(update.data["id"])
+                    shown.pop(update.data["id"], None)  # it may have come and gone between two looks
 
     thread = threading.Thread(target=come_back)
     thread.start()
