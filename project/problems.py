@@ -4,7 +4,6 @@
 are at fault; `facts` carries the values that a command found.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -36,6 +35,7 @@ from readmodels.errors import (
 )
 from users.errors import Kind, Refused
 from users.guesses import TooManyGuesses
+from users.input_faults import input_faults
 
 log = structlog.get_logger()
 
@@ -161,24 +161,12 @@ def of_rest_framework(error: exceptions.APIException) -> Problem:
     if wait := getattr(error, "wait", None):
         headers["Retry-After"] = f"{wait:.0f}"
     if isinstance(error, exceptions.ValidationError):
-        fields = list(_fields(error.detail))
+        fields = [_field(*fault) for fault in input_faults(error.detail)]
         named = sorted({each["field"] for each in fields if each["field"]})
         detail = f"Not accepted: {', '.join(named)}." if named else fields[0]["detail"]
         return Problem(400, "invalid_input", detail, fields, headers=headers)
     code = getattr(error.detail, "code", error.default_code)
     return Problem(error.status_code, code, str(error.detail), headers=headers)
-
-
-def _fields(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
-    """Every message of a validation error with the dotted path of the field that it is about."""
-    if isinstance(detail, dict):
-        for name, inner in detail.items():
-            yield from _fields(inner, path if name == "non_field_errors" else f"{path}.{name}".lstrip("."))
-    elif isinstance(detail, list):
-        for place, inner in enumerate(detail):
-            yield from _fields(inner, f"{path}.{place}".lstrip(".") if isinstance(inner, dict | list) else path)
-    else:
-        yield _field(path, getattr(detail, "code", "invalid"), str(detail))
 
 
 def _field(name: str, code: str, detail: str) -> dict[str, str]:

@@ -1,13 +1,12 @@
 """(4) What an order shall be -> the arguments of a command, or the reason that it is rejected, with its line."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from orders.batch.errors import Rejected
 from orders.batch.reading import Found
 from orders.batch.serializers import ImportOrderInput
+from users.input_faults import input_faults
 
 LONGEST_DETAIL = 500
 MOST_FAULTS = 5  # of one order that are told
@@ -29,8 +28,8 @@ def judge(found: Found) -> Wanted | Rejected:
         return readable(found.wanted)
     given = ImportOrderInput(data=found.wanted)
     if not given.is_valid():
-        faults = list(_faults(given.errors))
-        detail = "; ".join(f"{path}: {text}" if path else text for path, text in faults[:MOST_FAULTS])
+        faults = list(input_faults(given.errors))
+        detail = "; ".join(f"{path}: {text}" if path else text for path, _, text in faults[:MOST_FAULTS])
         return readable(Rejected(_line(found, faults[0][0]), "invalid_input", detail))
     values = dict(given.validated_data)
     return Wanted(
@@ -47,18 +46,6 @@ def readable(rejected: Rejected) -> Rejected:
     if len(text) > LONGEST_DETAIL:
         text = text[: LONGEST_DETAIL - 4] + " ..."
     return Rejected(rejected.line, rejected.code, text)
-
-
-def _faults(errors: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """(field, message) of each; a field of a list as `lines.0.sku`."""
-    if isinstance(errors, dict):
-        for name, inner in errors.items():
-            yield from _faults(inner, path if name == "non_field_errors" else f"{path}.{name}".lstrip("."))
-    elif isinstance(errors, list):
-        for place, inner in enumerate(errors):
-            yield from _faults(inner, f"{path}.{place}".lstrip(".") if isinstance(inner, dict | list) else path)
-    else:
-        yield path, str(errors)
 
 
 def _line(found: Found, path: str) -> int:
