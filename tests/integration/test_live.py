@@ -1,7 +1,9 @@
 """Live updates as a client meets them: a process of its own, on the real Redis, with a projector at work beside."""
 
 from collections.abc import Iterator
+from functools import partial
 
+import httpx
 import pytest
 from knox.models import AuthToken
 from rest_framework.test import APIClient
@@ -12,6 +14,7 @@ from project.child import wait_until
 from readmodels import outbox
 from tests.api import person
 from tests.live import WAIT_SECONDS, LiveProcess, token_of
+from tests.pairs import assert_as_long
 from tests.rows import add_product
 from users.access import sign_out_everywhere
 from users.commands import deactivate_user, rename_user
@@ -219,6 +222,18 @@ def test_foreign_and_absent_are_answered_alike(ask, follow, ada, order):
         assert (foreign.status_code, foreign.json()["code"]) == (404, "not_found")
         assert {**foreign.json(), "instance": none} == absent.json()
         assert _kept(foreign) == _kept(absent)
+
+
+def test_foreign_and_absent_take_as_long(process, known, follow, ada, order):
+    follow(events_of(order), ada)
+    headers = {"Authorization": f"Bearer {known(person('bob'))}"}
+    with httpx.Client(base_url=process.url, headers=headers, timeout=WAIT_SECONDS) as bob:
+        for mine, none in [
+            (events_of(order), f"/api/orders/{order.pk + 1}/events"),
+            (orders_of(ada), f"/api/users/{ada.pk + 99}/orders/events"),
+        ]:
+            assert (bob.get(mine).status_code, bob.get(none).status_code) == (404, 404)
+            assert_as_long(partial(bob.get, mine), partial(bob.get, none))
 
 
 def _kept(answer):
