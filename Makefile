@@ -11,10 +11,10 @@ TESTERS ?= 2
 VENV := .venv/bin/python
 # One stamp per content of the pins: packages are installed when a pin has changed, and only then.
 RUN_PINS := .venv/pins-$(shell cat requirements.txt | cksum | cut -d ' ' -f 1)
-DEV_PINS := .venv/dev-pins-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d ' ' -f 1)
+DEV_PINS := .venv/dev-pins-$(shell cat requirements.txt requirements-dev.txt requirements-bench.txt | cksum | cut -d ' ' -f 1)
 INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV) -m pip install --quiet --no-input
 
-.PHONY: help run demo test soak lint clean
+.PHONY: help run demo test soak bench lint clean
 .DEFAULT_GOAL := help
 
 help: ## say what each target does
@@ -30,10 +30,15 @@ test: $(DEV_PINS) ## run all tests; ARGS="-k name" chooses
 	@# Without a browser, or curl, its tests fail, and say why; the others still run.
 	@tests/browser/install.sh >/dev/null || true
 	@tests/acceptance/install.sh >/dev/null || true
+	@bench/install.sh >/dev/null || true
 	@$(VENV) -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(DEV_PINS) ## put the system under every fault, and the API under 5,000 requests; tests run a short form
 	@SOAK=1 $(VENV) -m pytest tests/faults tests/integration/test_http_schema.py $(ARGS)
+
+bench: $(DEV_PINS) ## measure against what else one could use; ARGS=read_by_id chooses; writes docs/benchmarks.md
+	@bench/install.sh
+	@$(VENV) -m bench $(ARGS)
 
 lint: $(DEV_PINS) ## check style, types and the fingerprints of read models
 	@.venv/bin/ruff check .
@@ -53,7 +58,7 @@ $(RUN_PINS): | $(VENV)
 $(DEV_PINS): $(RUN_PINS)
 	@echo "Installing the pinned development tools into .venv ..."
 	@rm -f .venv/dev-pins-*
-	@$(INSTALL) -r requirements-dev.txt
+	@$(INSTALL) -r requirements-dev.txt -r requirements-bench.txt
 	@touch $@
 
 $(VENV):

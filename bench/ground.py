@@ -1,0 +1,111 @@
+"""What all scenarios stand on: servers of their own in a folder that goes away, the write model filled, processes that
+serve or project.
+"""
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from secrets import token_urlsafe
+
+import httpx
+import psutil
+
+from project import child, env
+from project.embedded import Servers
+
+START_SECONDS = 60
+
+
+class Ground:
+    """PostgreSQL and two Redis; Django is set up in this process, migrated and empty, once `standing` has begun."""
+
+    def __init__(self, folder: Path, is_smoke: bool) -> None:
+        self.folder = folder
+        self.is_smoke = is_smoke
+        self.servers = Servers(folder)
+
+    def scaled(self, smoke: int, full: int) -> int:
+        """How many or how often: few where only is to be seen that the scenario works."""
+        return smoke if self.is_smoke else full
+
+    @contextmanager
+    def process(self, name: str, command: list[str], **environ: str) -> Iterator[psutil.Process]:
+        """The command runs, on these servers, until the block ends."""
+        log = self.folder / "logs" / f"{name}.log"
+        made = child.spawn(command, log=log, environ={**os.environ, **environ}, folder=env.ROOT)
+        try:
+            yield psutil.Process(made.pid)
+        except BaseException:
+            self.say(child.tail(log))
+            raise
+        finally:
+            child.stop([made], 10)
+
+    @contextmanager
+    def api(self, name: str, target: str, **environ: str) -> Iterator[tuple[str, psutil.Process]]:
+        """(its URL, its process): granian serves this WSGI application, as `make run` has it serve the project's."""
+        port = free_port()
+        options = ["--host=127.0.0.1", f"--port={port}", "--workers=2", "--blocking-threads=4", "--no-access-log"]
+        command = [sys.executable, "-m", "granian", "--interface=wsgi", *options, target]
+        with self.process(name, command, **environ) as process:
+            url = f"http://127.0.0.1:{port}"
+            if not child.wait_until(lambda: _answers(url), START_SECONDS):
+                raise SystemExit(f"{name} does not answer:\n{child.tail(self.folder / 'logs' / f'{name}.log')}")
+            yield url, process
+
+    def say(self, line: str) -> None:
+        """A line for whoever watches."""
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def standing(is_smoke: bool) -> Iterator[Ground]:
+    """The ground, until the block ends; once per process, since Django's settings are read here."""
+    folder = Path(tempfile.mkdtemp(prefix="readmodels-bench-"))
+    ground = Ground(folder, is_smoke)
+    try:
+        # No limit refuses a load from one address; each is counted all the same.
+        limits = dict.fromkeys(env.LIMITS, "100000000/60")
+        os.environ.update(ground.servers.urls, READMODELS_DATA=str(folder), **limits, **PRODUCTION)
+        ground.servers.start()
+        _set_up()
+        yield ground
+    finally:
+        ground.servers.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# As in production, but for TLS, which a proxy would end.
+PRODUCTION = {
+    "DEBUG": "0",
+    "SECRET_KEY": token_urlsafe(50),
+    "ALLOWED_HOSTS": "127.0.0.1",
+    "TLS": "off",
+    "DJANGO_SETTINGS_MODULE": "project.settings",
+}
+
+
+def _set_up() -> None:
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        return int(server.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    with suppress(httpx.TransportError):
+        httpx.get(url, timeout=2)
+        return True
+    return False
