@@ -14,7 +14,7 @@ def middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
     """Nobody but a trusted proxy can claim that a request came by TLS, or by which name."""
 
     def answer(request: HttpRequest) -> HttpResponse:
-        if not (settings.TRUSTED_PROXIES and comes_from_proxy(request)):
+        if not (settings.TRUSTED_PROXIES and comes_from_proxy(request.META)):
             for name in SAID_BY_PROXIES:
                 request.META.pop(name, None)
         return get_response(request)

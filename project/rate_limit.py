@@ -5,7 +5,8 @@ none) is taken from the address's limit afterwards; so each request costs one st
 nobody is refused: commands go on, and queries have nothing to answer from anyway.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -63,33 +64,46 @@ def middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
     return answer
 
 
+def told(taken: Taken) -> dict[str, str]:
+    """The headers that say what is left of the limits."""
+    limits = [each.limit for each in taken.limits]
+    policy = [f'"{limit.name}";q={limit.most};w={limit.seconds}' for limit in limits]
+    state = [f'"{each.limit.name}";r={each.left};t={each.whole_in_seconds}' for each in taken.limits]
+    return {POLICY: ", ".join(policy), STATE: ", ".join(state)} if limits else {}
+
+
 def _tell(response: HttpResponse, taken: Taken | None) -> None:
-    if taken and taken.limits:
-        limits = [each.limit for each in taken.limits]
-        response[POLICY] = ", ".join([f'"{limit.name}";q={limit.most};w={limit.seconds}' for limit in limits])
-        state = [f'"{each.limit.name}";r={each.left};t={each.whole_in_seconds}' for each in taken.limits]
-        response[STATE] = ", ".join(state)
+    for name, value in (told(taken) if taken else {}).items():
+        response[name] = value
 
 
 def _take(request: HttpRequest) -> None:
-    limits = list(limits_of(request))
+    limits = _limits_of(request)
     taken = patience.ask(lambda: Store(connection.limits()).take(limits)) if limits else None
     request.rate_taken = taken  # type: ignore[attr-defined]
     if taken and not taken.is_taken:
         raise TooManyRequests(taken.retry_in_seconds)
 
 
-def limits_of(request: HttpRequest) -> Iterator[Limit]:
+def _limits_of(request: HttpRequest) -> list[Limit]:
     """The limits that hold for this request, as far as it is known who asks."""
     kind = "queries" if request.method in SAFE_METHODS else "commands"
     # Whoever a session belongs to, its page would have to be asked of the database; the API knows no sessions.
     principal = getattr(request, "user", None)
-    if type(principal) is Principal and principal.is_authenticated:
-        yield from _limit(f"{kind}-per-account", str(principal.user_id))
-    yield from _limit(f"{kind}-per-address", client_address(request))
+    user_id = principal.user_id if type(principal) is Principal else None
+    return limits_of(kind, user_id, client_address(request.META))
 
 
-def _limit(name: str, of: str) -> Iterator[Limit]:
+def limits_of(kind: str, user_id: int | None, address: str) -> list[Limit]:
+    """The limits of queries or commands that hold for a user, None for anybody, at this address."""
+    of_account = [] if user_id is None else [_limit(f"{kind}-per-account", str(user_id))]
+    return [limit for limit in (*of_account, _limit(f"{kind}-per-address", address)) if limit is not None]
+
+
+def _limit(name: str, of: str) -> Limit | None:
     rate = settings.LIMITS[name]
-    if rate is not None:
-        yield Limit(name, of, *rate)
+    return None if rate is None else _made(name, of, *rate)
+
+
+# Each carries what follows from it: its key, its times.
+_made = lru_cache(maxsize=4096)(Limit)

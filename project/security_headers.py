@@ -28,11 +28,16 @@ def middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
 
     def answer(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
-        response[CSP] = policy_of(request.path)
-        response["Permissions-Policy"] = PERMISSIONS
+        for name, value in told(request.path).items():
+            response[name] = value
         return response
 
     return answer
+
+
+def told(path: str) -> dict[str, str]:
+    """The headers of what is at this address."""
+    return {CSP: policy_of(path), "Permissions-Policy": PERMISSIONS}
 
 
 def policy_of(path: str) -> str:

@@ -19,6 +19,7 @@ ALLOWED_HOSTS = ENV.allowed_hosts
 TRUSTED_PROXIES = ENV.trusted_proxies
 PROXY_HEADER = ENV.proxy_header
 LIMITS = ENV.limits
+SHORTCUT = ENV.has_shortcut
 
 INSTALLED_APPS = [
     "project.apps.ProjectConfig",

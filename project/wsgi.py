@@ -4,8 +4,12 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from readmodels import patience
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-application = get_wsgi_application()
+django = get_wsgi_application()
+
+# Apps are loaded from here on.
+from project import shortcut  # noqa: E402
+from readmodels import patience  # noqa: E402
+
+application = shortcut.in_front_of(django)
 patience.limit()

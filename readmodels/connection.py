@@ -5,12 +5,16 @@ Each connection to the read models knows which run of which server it leads to: 
 another one, and what it holds may be older.
 """
 
+import os
 import re
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
+import hiredis
 import redis
 from redis import RedisError as RedisError
 
@@ -19,6 +23,8 @@ from readmodels.errors import StoreMoved, StoreUnavailable, WriteRefused
 
 # Never retried by the client: a projector's attempt is thrown away whole, a reader answers 503 at once.
 OPTIONS = {"protocol": 2, "retry_on_timeout": False, "retry": None}
+# A connection that was used less long ago is taken to be open: to look takes two more system calls.
+IDLE_SECONDS = 1.0
 # Answers that say something of the server and nothing of the value.
 UNAVAILABLE = (
     "OOM",
@@ -37,13 +43,45 @@ UNAVAILABLE = (
 )
 
 
+class Identified(redis.Redis):
+    """A client whose connections carry `store_id`; besides those of its pool it has one for each thread that asks."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._own = threading.local()
+
+    def own_connection(self) -> Any:
+        """This thread's connection, open as far as is known."""
+        own = self._own
+        made = getattr(own, "connection", None)
+        now = time.monotonic()
+        if made is None or own.process_id != os.getpid():  # a process that forked keeps its own
+            made = own.connection = self.connection_pool.make_connection()
+            own.process_id = os.getpid()
+        elif now > own.used + IDLE_SECONDS:
+            _end_if_over(made)
+        own.used = now
+        made.connect()  # does nothing where it is
+        return made
+
+
+def _end_if_over(made: Any) -> None:
+    """A connection that the server has ended meanwhile, or on which it says what nobody asked, is ended here too."""
+    try:
+        is_over = made.is_connected and made.can_read()
+    except redis.ConnectionError:
+        is_over = True
+    if is_over:
+        made.disconnect()
+
+
 @cache
-def read_models() -> redis.Redis:
+def read_models() -> Identified:
     """The client of the read models' Redis; connections are opened on use and kept per thread or process."""
     return identified(conf().redis_url, conf().redis_timeout_seconds)
 
 
-def limits() -> redis.Redis:
+def limits() -> Identified:
     """The client of the Redis that keeps limits: that of the read models, unless another address is given."""
     return _limits() if conf().limits_url else read_models()
 
@@ -55,18 +93,18 @@ def broker() -> redis.Redis:
 
 
 @cache
-def _limits() -> redis.Redis:
+def _limits() -> Identified:
     return identified(conf().limits_url, conf().redis_timeout_seconds)
 
 
-def identified(url: str, timeout_seconds: float) -> redis.Redis:
+def identified(url: str, timeout_seconds: float) -> Identified:
     """A client whose connections carry `store_id`."""
-    return _client(url, timeout_seconds, redis_connect_func=_identify)
+    return cast(Identified, _client(url, timeout_seconds, Identified, redis_connect_func=_identify))
 
 
-def _client(url: str, timeout_seconds: float, **options: Any) -> redis.Redis:
+def _client(url: str, timeout_seconds: float, of: type[redis.Redis] = redis.Redis, **options: Any) -> redis.Redis:
     limits = {"socket_timeout": timeout_seconds, "socket_connect_timeout": timeout_seconds}
-    return redis.Redis.from_url(url, **limits, **OPTIONS, **options)
+    return of.from_url(url, **limits, **OPTIONS, **options)
 
 
 def _identify(made: Any) -> None:
@@ -84,24 +122,21 @@ def run_id(info: bytes) -> str:
     return found[1].decode()
 
 
-def ask(client: redis.Redis, commands: Sequence[tuple[Any, ...]], store_id: str | None = None) -> tuple[str, list[Any]]:
-    """(the id of the server that answered, its answers) in one round trip, on one connection of an identified client.
+def ask(client: Identified, commands: Sequence[tuple[Any, ...]], store_id: str | None = None) -> tuple[str, list[Any]]:
+    """(the id of the server that answered, its answers) in one round trip, on the thread's own connection.
 
     Raises StoreMoved, and sends nothing, where the id is not the one wanted. Quicker than the client's own pipeline.
     """
-    pool = client.connection_pool
     with available():
-        connection: Any = pool.get_connection()
+        connection = client.own_connection()
+        if store_id is not None and connection.store_id != store_id:
+            raise StoreMoved("another Redis answers than the one that is trusted")
         try:
-            if store_id is not None and connection.store_id != store_id:
-                raise StoreMoved("another Redis answers than the one that is trusted")
-            connection.send_packed_command(connection.pack_commands(commands))
+            connection.send_packed_command([b"".join([hiredis.pack_command(each) for each in commands])])
             answers = [_answer(connection) for _ in commands]
         except BaseException:
-            connection.disconnect()  # an answer may still come, to whoever has the connection next
+            connection.disconnect()  # an answer may still come, to what is asked next
             raise
-        finally:
-            pool.release(connection)
         for answer in answers:
             if isinstance(answer, redis.ResponseError):
                 raise answer

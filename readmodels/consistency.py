@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from django.core import signing
@@ -241,6 +242,8 @@ def _lowered(snapshot: str, horizon: int) -> str:
     return f"{min(int(xmin), horizon)}:{horizon}:{','.join(below)}"
 
 
+# As many as there are buckets: each keeps its progress between two drains, and comes with every read.
+@lru_cache(maxsize=512)
 def parse_progress(stored: bytes) -> Progress:
     """The progress that a bucket keeps."""
     data: dict[str, Any] = json.loads(stored[VERSION_LENGTH:])

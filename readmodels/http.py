@@ -70,25 +70,34 @@ def respond(
     public_seconds: int | None = None,
 ) -> HttpResponse:
     """The bytes as they are, or 304 where the asker has them; with what any answer to a query says of itself."""
-    is_known = _is_known(request.headers.get("If-None-Match"), etag)
-    response = HttpResponseNotModified() if is_known else HttpResponse(body, content_type="application/json")
-    response["ETag"] = etag
-    response[AS_OF] = freshness.as_of.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    response[VERSION] = freshness.version
-    response[LAG] = f"{freshness.lag_seconds:.3f}"
+    known = is_known(request.headers.get("If-None-Match"), etag)
+    response = HttpResponseNotModified() if known else HttpResponse(body, content_type="application/json")
+    for name, value in told(etag, freshness, wish, public_seconds).items():
+        response[name] = value
+    return response
+
+
+def told(etag: str, freshness: Freshness, wish: Wish, public_seconds: int | None) -> dict[str, str]:
+    """The headers of an answer to a query."""
+    found = {
+        "ETag": etag,
+        AS_OF: freshness.as_of.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        VERSION: freshness.version,
+        LAG: f"{freshness.lag_seconds:.3f}",
+    }
     if freshness.is_stale:
-        response[STALE] = "true"
+        found[STALE] = "true"
     if public_seconds is None:
-        response[CACHE_CONTROL] = "private, no-cache"
-        response["Vary"] = "Authorization"
+        found[CACHE_CONTROL] = "private, no-cache"
+        found["Vary"] = "Authorization"
     else:
-        response[CACHE_CONTROL] = _kept_by_all(freshness, wish, public_seconds)
+        found[CACHE_CONTROL] = _kept_by_all(freshness, wish, public_seconds)
         # What a shared store kept from before a write must not answer who asks with that write's token; nor must what
         # it kept for anybody answer who asks for a greatest staleness.
-        response["Vary"] = f"{CONSISTENCY_TOKEN}, {CACHE_CONTROL}"
+        found["Vary"] = f"{CONSISTENCY_TOKEN}, {CACHE_CONTROL}"
     if applied := ", ".join(_applied(wish)):
-        response["Preference-Applied"] = applied
-    return response
+        found["Preference-Applied"] = applied
+    return found
 
 
 def _kept_by_all(freshness: Freshness, wish: Wish, public_seconds: int) -> str:
@@ -140,7 +149,8 @@ def content_etag(body: bytes) -> str:
     return f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
 
 
-def _is_known(if_none_match: str | None, etag: str) -> bool:
+def is_known(if_none_match: str | None, etag: str) -> bool:
+    """Whether the asker has what this ETag names."""
     if if_none_match is None:
         return False
     known = parse_etags(if_none_match)

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import structlog
@@ -32,17 +33,17 @@ class Limit:
     most: int
     seconds: int
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Where it is kept."""
         return keys.limit(self.name, self.of)
 
-    @property
+    @cached_property
     def one_microseconds(self) -> int:
         """After so long one is back."""
         return max(self.seconds * 1_000_000 // self.most, 1)
 
-    @property
+    @cached_property
     def all_microseconds(self) -> int:
         """After so long all are back."""
         return self.one_microseconds * self.most

@@ -19,11 +19,15 @@ from readmodels.declare import Collection, Document, ReadModel
 from readmodels.errors import CursorOver, NotBuilt, NotProjected, StoreLost, WrongCursor
 from readmodels.fingerprint import fingerprint
 from readmodels.store import Store
-from readmodels.values import StoredPage
+from readmodels.values import Call, StoredPage
 from readmodels.waiting import Freshness, Judge, Lack, Wish, progress_of, until_shown, worst
 
 Key = str | int | date
 T = TypeVar("T")
+
+
+# What was read of a document: the progress of its bucket, and what is stored.
+Seen = tuple[bytes | None, bytes | None]
 
 
 @dataclass(frozen=True)
@@ -70,17 +74,19 @@ class Reader:
         key: Key,
         *,
         may_read: Callable[[bytes], bool] = lambda body: True,
+        seen: Seen | None = None,
         **wish: Unpack[Wish],
     ) -> Answer:
-        """The document of a key; its body is None where there is none.
+        """The document of a key; its body is None where there is none. The first look is at what was `seen`, if given.
 
         What may not be read (`may_read` is called with the body at each look) is judged as if there were none, so that
         not even the time of the answer tells one from the other.
         """
         generation, name = self._generation(of), key_text(key)
+        looks = iter([seen] if seen else [])
 
         def read(judge: Judge) -> tuple[Answer, Lack | None]:
-            kept, stored = self._store.document(of.__name__, generation, name)
+            kept, stored = next(looks, None) or self._store.document(of.__name__, generation, name)
             return _answer(of, name, kept, stored, judge, may_read)
 
         return self._wait(of, read, wish)
@@ -103,6 +109,11 @@ class Reader:
             return [answer for answer, _ in answers], worst(lack for _, lack in answers)
 
         return self._wait(of, read, wish)
+
+    def see(self, wanted: Sequence[tuple[type[Document], Key]], calls: Sequence[Call]) -> tuple[list[Seen], list[Any]]:
+        """(what is stored of these documents, what these calls answer) in one round trip."""
+        names = [(of.__name__, self._generation(of), key_text(key)) for of, key in wanted]
+        return self._store.see(names, calls)
 
     def sayable(self, of: type[Document], keys: Sequence[str]) -> dict[str, Answer]:
         """The document of each key of which something can be said now, in one round trip if that is all of them.

@@ -18,6 +18,7 @@ import redis
 
 from readmodels import connection, keys, limits
 from readmodels.conf import conf
+from readmodels.connection import Identified
 from readmodels.errors import AttemptTooOld, EpochMoved, StoreLost, StoreMoved
 from readmodels.limits import Limit, Taken
 from readmodels.values import (
@@ -59,7 +60,7 @@ class StoreState:
 class Store:
     """The read models' Redis; raises StoreUnavailable where it does not answer."""
 
-    def __init__(self, client: redis.Redis | None = None) -> None:
+    def __init__(self, client: Identified | None = None) -> None:
         self._client = client or connection.read_models()
 
     # Writing
@@ -110,9 +111,16 @@ class Store:
 
     def documents(self, read_model: str, generation: int, of: Sequence[str]) -> list[tuple[bytes | None, bytes | None]]:
         """The same for several keys, in one round trip."""
-        names = [(keys.progress(keys.bucket_of(read_model, k)), keys.document(read_model, generation, k)) for k in of]
-        store_id, found = self.ask([("MGET", progress, document) for progress, document in names])
-        return [(_trusted(progress, store_id), document) for progress, document in found]
+        return self.see([(read_model, generation, key) for key in of], [])[0]
+
+    def see(
+        self, documents: Sequence[tuple[str, int, str]], calls: Sequence[Call]
+    ) -> tuple[list[tuple[bytes | None, bytes | None]], list[Any]]:
+        """(the same for documents by read model, generation and key, what these calls answer) in one round trip."""
+        commands: list[tuple[Any, ...]] = [("MGET", *keys.with_progress(*document)) for document in documents]
+        store_id, found = self._call(calls, commands=commands)
+        seen = [(_trusted(progress, store_id), document) for progress, document in found[: len(documents)]]
+        return seen, found[len(documents) :]
 
     def page(
         self, read_model: str, generation: int, partition: str, low: str, high: str, *, is_descending: bool, rows: int
@@ -320,16 +328,23 @@ class Store:
         """What the scripts answered, each on keys of one slot; StoreMoved where another server answers than this."""
         return self._call(calls, store_id)[1] if calls else []
 
-    def _call(self, calls: Sequence[Call], store_id: str | None = None) -> tuple[str, list[Any]]:
-        """Run scripts, each on keys of one slot, in one round trip; load them where Redis has not seen them."""
+    def _call(
+        self, calls: Sequence[Call], store_id: str | None = None, commands: Sequence[tuple[Any, ...]] = ()
+    ) -> tuple[str, list[Any]]:
+        """Run scripts, each on keys of one slot, after the commands, in one round trip; load them where Redis has not
+        seen them.
+        """
         commands = [
-            ("EVALSHA", _script(name)[1], len(script_keys), *script_keys, *arguments)
-            for name, script_keys, arguments in calls
+            *commands,
+            *(
+                ("EVALSHA", _script(name)[1], len(script_keys), *script_keys, *arguments)
+                for name, script_keys, arguments in calls
+            ),
         ]
         try:
             return self.ask(commands, store_id)
         except redis.exceptions.NoScriptError:
-            self.ask([("SCRIPT LOAD", _script(name)[0]) for name in {name for name, _, _ in calls}])
+            self.ask([("SCRIPT", "LOAD", _script(name)[0]) for name in {name for name, _, _ in calls}])
             return self.ask(commands, store_id)
 
 

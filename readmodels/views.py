@@ -8,7 +8,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import Any, ClassVar
+from functools import cache
+from typing import Any, ClassVar, Unpack
 
 from django.http import Http404, HttpResponse
 from drf_spectacular.utils import OpenApiParameter
@@ -19,9 +20,9 @@ from readmodels import describing, http, parameters, schema, selection
 from readmodels.declare import Collection, Document, Many
 from readmodels.errors import WrongDeclaration
 from readmodels.pages import measure_rows, page_body
-from readmodels.query import Page, days, only_partition, reader
+from readmodels.query import Answer, Page, Seen, days, only_partition, reader
 from readmodels.query_view import Component, QueryView
-from readmodels.waiting import oldest
+from readmodels.waiting import Wish, oldest
 
 MOST_DAYS = 366
 
@@ -44,17 +45,24 @@ class DocumentView(QueryView):
         """The document as stored, or what was chosen of it."""
         given = parameters.only(request, (selection.FIELDS,))
         chosen, wish = selection.parse(self.read_model, given.get(selection.FIELDS)), http.asked(request)
-        key = self.key_of(request.user, address)
-
-        def may_read(body: bytes) -> bool:
-            return self.may_read(request.user, key, body)
-
-        answer = reader().document(self.read_model, key, may_read=may_read, **wish)
+        answer = self.look(request.user, self.key_of(request.user, address), **wish)
         if answer.body is None:
             raise Http404
-        etag = http.document_etag(answer.version, self._row_version(answer.body), chosen.mark if chosen else "")
         body = chosen.of(answer.body) if chosen else answer.body
-        return self._respond(request, body, etag, answer.freshness, wish)
+        return self._respond(request, body, self.etag(answer, chosen), answer.freshness, wish)
+
+    def look(self, principal: Any, key: Any, seen: Seen | None = None, **wish: Unpack[Wish]) -> Answer:
+        """What the read model has for the principal; `seen`: what was read of it already."""
+
+        def may_read(body: bytes) -> bool:
+            return self.may_read(principal, key, body)
+
+        return reader().document(self.read_model, key, may_read=may_read, seen=seen, **wish)
+
+    def etag(self, answer: Answer, chosen: selection.Selection | None = None) -> str:
+        """The ETag of what was found, or of what was chosen of it."""
+        version = self._row_version(answer.body) if answer.body else None
+        return http.document_etag(answer.version, version, chosen.mark if chosen else "")
 
     def key_of(self, principal: Any, address: Mapping[str, Any]) -> Any:
         """The document's key: of the address, unless a view has it from who asks."""
@@ -77,8 +85,7 @@ class DocumentView(QueryView):
     def _row_version(self, body: bytes) -> str | None:
         if self.row_version is None:
             return None
-        # Inside of JSON text quotes are escaped, so only a key looks like this, and there is only one.
-        found = re.search(rb'"%s" ?: ?(\d+)' % self.row_version.encode(), body)
+        found = _number(self.row_version).search(body)
         return found[1].decode() if found else None
 
 
@@ -173,6 +180,12 @@ class DailyView(QueryView):
         for day, page in zip(span, pages, strict=True):
             for row in measure_rows(page, self.read_model):
                 yield {"day": day.isoformat(), **row}
+
+
+@cache
+def _number(name: str) -> re.Pattern[bytes]:
+    """Finds the number under this name; inside of JSON text quotes are escaped, so only a key looks like this."""
+    return re.compile(rb'"%s" ?: ?(\d+)' % name.encode())
 
 
 def _entries(body: Mapping[str, Any], name: str) -> int:

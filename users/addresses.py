@@ -3,32 +3,36 @@ the header.
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+# A request's META, or a WSGI environ.
+Meta = Mapping[str, Any]
 
 # A household or a company has at least this much of IPv6, and can use any address in it.
 IPV6_PREFIX = 64
 UNKNOWN = "unknown"
 
+_HEADERS = {"Forwarded": "HTTP_FORWARDED", "X-Forwarded-For": "HTTP_X_FORWARDED_FOR"}
 _FOR = re.compile(r'(?:^|[;,\s])for=("[^"]*"|[^;,\s]*)', re.IGNORECASE)
 _PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([^:]*):\d+")
 
 
-def client_address(request: HttpRequest) -> str:
+def client_address(meta: Meta) -> str:
     """Whom limits count for: the address of who asks, of IPv6 the network that it lies in.
 
     Of the hops that proxies name, this is the last that is no proxy of ours; what stands before it may be made up.
     """
-    found = _address(request.META.get("REMOTE_ADDR", ""))
+    found = _address(meta.get("REMOTE_ADDR", ""))
     if found is None or not is_trusted(found):
         return _counted(found)
-    for hop in reversed(_hops(request)):
+    for hop in reversed(_hops(meta)):
         address = _address(hop)
         if address is None:  # whoever wrote this is not to be believed any further
             break
@@ -38,9 +42,9 @@ def client_address(request: HttpRequest) -> str:
     return _counted(found)
 
 
-def comes_from_proxy(request: HttpRequest) -> bool:
+def comes_from_proxy(meta: Meta) -> bool:
     """Whether a proxy of ours has passed the request on."""
-    peer = _address(request.META.get("REMOTE_ADDR", ""))
+    peer = _address(meta.get("REMOTE_ADDR", ""))
     return peer is not None and is_trusted(peer)
 
 
@@ -49,8 +53,8 @@ def is_trusted(address: Address) -> bool:
     return any(address in network for network in settings.TRUSTED_PROXIES)
 
 
-def _hops(request: HttpRequest) -> list[str]:
-    text = request.headers.get(settings.PROXY_HEADER, "")
+def _hops(meta: Meta) -> list[str]:
+    text = meta.get(_HEADERS[settings.PROXY_HEADER], "")
     if settings.PROXY_HEADER == "Forwarded":
         return [hop.strip('"') for hop in _FOR.findall(text)]
     return [hop.strip() for hop in text.split(",") if hop.strip()]

@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import cast
 
-from django.http import HttpRequest
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox.auth import TokenAuthentication
@@ -22,11 +22,12 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from readmodels.errors import NotBuilt
-from readmodels.query import Answer, reader
+from readmodels.query import Answer, Seen, reader
 from users.readmodels.access_grant import AccessGrant
 
 SCHEME = "Bearer"
 ROLES = ("is_staff", "is_superuser", "is_support", "is_catalogue")
+MOST_OWNERS = 10_000
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,200}")
 
 
@@ -57,12 +58,15 @@ def anonymous() -> Principal:
     return Principal(user_id=None)
 
 
+_owners: dict[str, int] = {}
+
+
 class BearerToken(BaseAuthentication):
     """`request.user` is a Principal and `request.auth` the token's hash; called once per request that is not public."""
 
     def authenticate(self, request: Request) -> tuple[Principal, str] | None:
         """(principal, hash), or None without a token; raises AuthenticationFailed, StoreUnavailable and the like."""
-        token = _token(request)
+        token = token_of(request.META.get("HTTP_AUTHORIZATION", ""))
         if token is None:
             return None
         return _granted(token) if request.method in SAFE_METHODS else _in_table(token)
@@ -83,24 +87,47 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "http", "scheme": "bearer", "description": "The token that POST /api/auth/login answers with."}
 
 
-def _token(request: HttpRequest) -> str | None:
-    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+def token_of(authorization: str) -> str | None:
+    """The token in this header; None: it is of another scheme. Raises AuthenticationFailed for what can't be one."""
+    scheme, _, token = authorization.partition(" ")
     if scheme.lower() != SCHEME.lower():
         return None
     if not TOKEN.fullmatch(token):
         raise AuthenticationFailed
-    return str(token)
+    return token
 
 
 def _granted(token: str) -> tuple[Principal, str]:
     digest = hash_token(token)
-    answer = reader().document(AccessGrant, digest)
+    return granted(digest), digest
+
+
+def granted(digest: str, seen: Seen | None = None) -> Principal:
+    """Who holds the token of this hash; `seen`: what was read of its grant already. Raises AuthenticationFailed where
+    there is none that holds, NotBuilt, and whatever a reader raises.
+    """
+    answer = reader().document(AccessGrant, digest, seen=seen)
     if answer.freshness.is_stale:  # its newest state could not be made, and may be that it has ended
         raise NotBuilt("the grant is parked")
     principal = _allowed(answer)
     if principal is None:
         raise AuthenticationFailed
-    return principal, digest
+    _met(digest, principal)
+    return principal
+
+
+def owner_met(digest: str) -> int | None:
+    """The user whose token this process has found to hold before, under this hash; None: not met. Whether it still
+    holds is another question; a token never goes to another user.
+    """
+    return _owners.get(digest)
+
+
+def _met(digest: str, principal: Principal) -> None:
+    if digest not in _owners and principal.user_id is not None:
+        if len(_owners) >= MOST_OWNERS:
+            _owners.clear()
+        _owners[digest] = principal.user_id
 
 
 def granted_now(grants: Sequence[str]) -> dict[str, Principal | None]:
@@ -113,14 +140,18 @@ def granted_now(grants: Sequence[str]) -> dict[str, Principal | None]:
 
 
 def _allowed(answer: Answer) -> Principal | None:
-    grant = json.loads(answer.body) if answer.body else None
-    if grant is None or not grant["is_active"] or _is_over(grant["expires_at"]):
-        return None
-    return _principal(**{name: grant[name] for name in ("user_id", *ROLES)})
+    principal, expires_at = _holder(answer.body) if answer.body else (None, None)
+    return None if expires_at is not None and expires_at <= timezone.now() else principal
 
 
-def _is_over(expires_at: str | None) -> bool:
-    return expires_at is not None and datetime.fromisoformat(expires_at) <= timezone.now()
+@lru_cache(maxsize=4096)
+def _holder(grant: bytes) -> tuple[Principal | None, datetime | None]:
+    """(who holds it, when it ends); nobody does whose account is not active."""
+    found = json.loads(grant)
+    if not found["is_active"]:
+        return None, None
+    expires_at = found["expires_at"] and datetime.fromisoformat(found["expires_at"])
+    return _principal(**{name: found[name] for name in ("user_id", *ROLES)}), expires_at
 
 
 def _in_table(token: str) -> tuple[Principal, str]:

@@ -60,7 +60,7 @@ def guess(request: HttpRequest, email: str, *, is_open: bool = False) -> Guess:
     can't count it, unless it is open then.
     """
     account = _hashed(normalise_email(email))
-    address = client_address(request)
+    address = client_address(request.META)
     pair = _hashed(f"{account} {address}")
     found = patience.ask(lambda: _taken(account, address, pair))
     if found is None and not is_open:

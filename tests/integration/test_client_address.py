@@ -16,7 +16,7 @@ def proxied(settings):
 
 
 def address(peer, header="", name="X-Forwarded-For"):
-    return client_address(RequestFactory().get("/", REMOTE_ADDR=peer, headers={name: header} if header else {}))
+    return client_address(RequestFactory().get("/", REMOTE_ADDR=peer, headers={name: header} if header else {}).META)
 
 
 @pytest.mark.parametrize("header", ["198.51.100.1", "10.0.0.5", "", "x"])
