@@ -80,7 +80,7 @@ def _memory(ground: Ground) -> tuple[dict[int, Found], Found]:
     for lines in LINES:
         writes = orders if lines == shop.LINES else [_of_lines(order, lines) for order in orders]
         contenders = {OURS: _taken(client, put, writes), BARE: _taken(client, set_all, writes)}
-        documents[lines] = in_turn(contenders, rounds, ground.say)
+        documents[lines] = in_turn(contenders, rounds if lines == shop.LINES else 1, ground.say)
     return documents, in_turn({"ours: CustomerOrders": _taken(client, put, rows)}, rounds, ground.say)
 
 
