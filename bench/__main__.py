@@ -3,6 +3,7 @@
 import argparse
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 
 from bench import report, result
@@ -26,6 +27,8 @@ def main() -> int:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
     parser.add_argument("--smoke", action="store_true", help="tiny, to see that it works; writes no document")
     asked = parser.parse_args()
+    if unknown := [name for name in asked.scenarios if name not in SCENARIOS]:
+        parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
     chosen = asked.scenarios or SCENARIOS
     if len(chosen) == 1:
         return _run(chosen[0], asked.smoke)
@@ -42,7 +45,7 @@ def _run(name: str, is_smoke: bool) -> int:
         found = import_module(f"bench.{name}").run(ground)
     print(report.text(found), flush=True)
     if not is_smoke:
-        result.save(found, report.FOLDER / f"{name}.json")
+        result.save(replace(found, where=report.here()), report.FOLDER / f"{name}.json")
         report.write(SCENARIOS)
     return 0
 

@@ -62,7 +62,8 @@ def run(ground: Ground) -> Result:
             if answer.status_code != status:
                 raise load.WrongAnswers(f"{name} answers {answer.status_code}: {answer.text[:200]}")
             measure = partial(load.ask, Load(url, paths, headers), ground.scaled(1, 4), process)
-            measure()  # so that all is warm: pools, caches, the pages of memory
+            if not ground.is_smoke:
+                measure()  # so that all is warm: pools, caches, the pages of memory
             return measure
 
         single = {

@@ -42,7 +42,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Plot:
-    """Bars (one number per name) or lines (points of x and y per name); `unit` is that of y."""
+    """Bars (one number per name) or lines (points of x and y per name); `unit` is that of the bars, or of y."""
 
     name: str
     title: str
@@ -51,16 +51,18 @@ class Plot:
     lines: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     x_title: str = ""
     is_logarithmic: bool = False
+    is_x_logarithmic: bool = False
 
 
 @dataclass(frozen=True)
 class Result:
-    """One scenario's tables, goals, plots, and what has to be known to read them."""
+    """One scenario's tables, goals, plots, and what has to be known to read them; `where` it was measured."""
 
     tables: Sequence[Table]
     goals: Sequence[Goal] = ()
     plots: Sequence[Plot] = ()
     notes: Sequence[str] = ()
+    where: str = ""
 
 
 def save(result: Result, file: Path) -> None:
@@ -75,7 +77,7 @@ def load(file: Path) -> Result:
     tables = [Table(**{**each, "rows": _spreads(each["rows"])}) for each in kept["tables"]]
     goals = [Goal(**each) for each in kept["goals"]]
     plots = [Plot(**each) for each in kept["plots"]]
-    return Result(tables, goals, plots, kept["notes"])
+    return Result(tables, goals, plots, kept["notes"], kept["where"])
 
 
 def _spreads(rows: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, Spread]]:

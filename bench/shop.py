@@ -18,16 +18,16 @@ BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 TOTALS = """UPDATE orders_order SET total_cents =
-    (SELECT sum(quantity * price_cents) FROM orders_orderline WHERE order_id = orders_order.id)"""
+    (SELECT COALESCE(sum(quantity * price_cents), 0) FROM orders_orderline WHERE order_id = orders_order.id)"""
 
 
-def fill(orders: int, customers: int) -> None:
+def fill(orders: int, customers: int, lines: int = LINES) -> None:
     """So many orders, dealt out to the customers in turn, are all there is in the write model; nothing is projected."""
     testing.reset(Store())
     products = _products()
     users = _customers(customers)
     for first in range(0, orders, BATCH_ROWS):
-        _insert(range(first, min(first + BATCH_ROWS, orders)), users, products)
+        _insert(range(first, min(first + BATCH_ROWS, orders)), users, products, lines)
     with connection.cursor() as cursor:
         cursor.execute(TOTALS)
         cursor.execute("TRUNCATE readmodels_change")
@@ -54,7 +54,7 @@ def _customers(count: int) -> list[User]:
     )
 
 
-def _insert(numbers: range, users: list[User], products: list[Product]) -> None:
+def _insert(numbers: range, users: list[User], products: list[Product], lines: int) -> None:
     orders = Order.objects.bulk_create(
         Order(customer=users[n % len(users)], status=Status.PAID, placed_at=BEGUN + timedelta(minutes=n))
         for n in numbers
@@ -62,6 +62,6 @@ def _insert(numbers: range, users: list[User], products: list[Product]) -> None:
     OrderLine.objects.bulk_create(
         OrderLine(order=order, position=line + 1, product=product, quantity=1 + line, price_cents=product.price_cents)
         for n, order in zip(numbers, orders, strict=True)
-        for line in range(LINES)
-        for product in [products[(n * LINES + line) % PRODUCTS]]
+        for line in range(lines)
+        for product in [products[(n * lines + line) % PRODUCTS]]
     )

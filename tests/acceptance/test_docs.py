@@ -65,7 +65,7 @@ def test_every_environment_variable_is_described():
     assert settings_page(1).keys() == {text for text in literals if VARIABLE.fullmatch(text)}
 
 
-@pytest.mark.parametrize("pins", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("pins", ["requirements.txt", "requirements-dev.txt", "requirements-bench.txt"])
 def test_every_package_has_its_reason(pins):
     wanted = set(re.findall(r"^([\w-]+)==", (ROOT / pins).read_text(), re.MULTILINE))
     part = (ROOT / "docs/dependencies.md").read_text().split(f"`{pins}`\n")[1].split("\n## ")[0]

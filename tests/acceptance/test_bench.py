@@ -1,0 +1,48 @@
+"""Every scenario of the benchmarks runs, small; how quick anything is, no test says."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bench.__main__ import SCENARIOS
+from project.env import ROOT
+
+SMOKE_SECONDS = 300
+# Who has to be in the tables; a scenario that is not named here has ours and at least one other.
+CONTENDERS = {
+    "read_by_id": {
+        "ours",
+        "minimal WSGI app on Redis, for anybody",
+        "Flask on Redis, for anybody",
+        "Django view on Redis, for anybody",
+        "DRF on the ORM",
+        "DRF on Django's Redis cache",
+        "DRF on django-cacheops",
+    },
+    "size": {"ours: OrderDetail", "the bare JSON, by SET of order:ID", "at the end"},
+    "growth": {"10", "10,000", "0", "950"},
+}
+
+
+def bench(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bench", *words]
+    return subprocess.run(
+        command, env=os.environ, cwd=ROOT, capture_output=True, text=True, timeout=SMOKE_SECONDS, check=False
+    )
+
+
+def contenders(text: str) -> set[str]:
+    """The first cells of all rows."""
+    return {line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")} - {""}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_scenario_runs(name):
+    done = bench(name, "--smoke")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = contenders(done.stdout)
+    assert CONTENDERS.get(name, set()) <= found
+    assert len(found) > 1
+    assert "ours" in done.stdout.lower()
