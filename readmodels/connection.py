@@ -56,7 +56,8 @@ class Identified(redis.Redis):
         made = getattr(own, "connection", None)
         now = time.monotonic()
         if made is None or own.process_id != os.getpid():  # a process that forked keeps its own
-            made = own.connection = self.connection_pool.make_connection()
+            pool = self.connection_pool  # whose own count would take the connections of ended threads for open
+            made = own.connection = pool.connection_class(**pool.connection_kwargs)
             own.process_id = os.getpid()
         elif now > own.used + IDLE_SECONDS:
             _end_if_over(made)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core import signing
 from django.db import connection, transaction
@@ -89,8 +89,7 @@ def current_token() -> Token | None:
 # What is kept beside documents and in each bucket
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(NamedTuple):
     """The snapshot that a document was built in."""
 
     version: str

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -49,8 +49,7 @@ class Limit:
         return self.one_microseconds * self.most
 
 
-@dataclass(frozen=True)
-class Left:
+class Left(NamedTuple):
     """What is left of a limit, and in how many seconds it is whole again."""
 
     limit: Limit
@@ -58,8 +57,7 @@ class Left:
     whole_in_seconds: int
 
 
-@dataclass(frozen=True)
-class Taken:
+class Taken(NamedTuple):
     """Whether each of the limits has given one; if not, in how many seconds they can. None has given any then."""
 
     is_taken: bool

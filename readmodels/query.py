@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache, partial
-from typing import Any, TypeVar, Unpack
+from typing import Any, NamedTuple, TypeVar, Unpack
 
 from django.core import signing
 from django.db.models import F, Value
@@ -30,8 +30,7 @@ T = TypeVar("T")
 Seen = tuple[bytes | None, bytes | None]
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A document as stored; body None: there is none."""
 
     body: bytes | None

@@ -6,9 +6,8 @@ a document, by the document's own stamp. No database is asked.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TypedDict, TypeVar
+from typing import NamedTuple, TypedDict, TypeVar
 
 from readmodels import consistency
 from readmodels.conf import conf
@@ -37,8 +36,7 @@ class Wish(TypedDict, total=False):
     is_stale_fine: bool
 
 
-@dataclass(frozen=True)
-class Freshness:
+class Freshness(NamedTuple):
     """How new an answer is: it shows everything that had committed `lag_seconds` before `as_of`.
 
     `version`: of the document, or of what is known of the read model where the answer is no single document.
@@ -51,16 +49,14 @@ class Freshness:
     is_stale: bool = False
 
 
-@dataclass(frozen=True)
-class Lack:
+class Lack(NamedTuple):
     """Why an answer doesn't show what was wished for, and whether waiting may help."""
 
     error: NotYet
     may_come: bool = True
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(NamedTuple):
     """What can be said of something read: how new it is, and what it lacks."""
 
     freshness: Freshness
@@ -68,8 +64,7 @@ class Judged:
     lack: Lack | None
 
 
-@dataclass(frozen=True)
-class Judge:
+class Judge(NamedTuple):
     """Judges what was read of a read model. `known`: progress that was read before, from whichever bucket.
 
     What that one had applied was in the store already, so the newer one of it and the bucket's own holds.

@@ -1,6 +1,5 @@
 """Servers that are away, as far as this process can tell."""
 
-import redis
 from django.db import OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -10,7 +9,7 @@ from readmodels import query
 
 def no_redis(monkeypatch) -> None:
     """Nothing listens where the read models are."""
-    nowhere = redis.Redis(port=1, socket_connect_timeout=1, retry=None)
+    nowhere = redis_connection.identified("redis://127.0.0.1:1", timeout_seconds=1)
     monkeypatch.setattr(redis_connection, "read_models", lambda: nowhere)
     query.reader.cache_clear()
 

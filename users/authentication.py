@@ -106,14 +106,23 @@ def granted(digest: str, seen: Seen | None = None) -> Principal:
     """Who holds the token of this hash; `seen`: what was read of its grant already. Raises AuthenticationFailed where
     there is none that holds, NotBuilt, and whatever a reader raises.
     """
-    answer = reader().document(AccessGrant, digest, seen=seen)
-    if answer.freshness.is_stale:  # its newest state could not be made, and may be that it has ended
-        raise NotBuilt("the grant is parked")
-    principal = _allowed(answer)
-    if principal is None:
+    principal, expires_at = _seen_grant(digest, seen) if seen else _grant(digest)
+    if principal is None or _is_over(expires_at):
         raise AuthenticationFailed
     _met(digest, principal)
     return principal
+
+
+def _grant(digest: str, seen: Seen | None = None) -> tuple[Principal | None, datetime | None]:
+    """(who holds it, None: nobody; until when)."""
+    answer = reader().document(AccessGrant, digest, seen=seen)
+    if answer.freshness.is_stale:  # its newest state could not be made, and may be that it has ended
+        raise NotBuilt("the grant is parked")
+    return _holder(answer)
+
+
+# What was seen says all: whoever sees the same again need not judge it anew.
+_seen_grant = lru_cache(maxsize=4096)(_grant)
 
 
 def owner_met(digest: str) -> int | None:
@@ -136,22 +145,20 @@ def granted_now(grants: Sequence[str]) -> dict[str, Principal | None]:
     Raises StoreUnavailable where nothing can be said of any.
     """
     answers = reader().sayable(AccessGrant, grants)
-    return {digest: _allowed(answer) for digest, answer in answers.items() if not answer.freshness.is_stale}
+    held = {digest: _holder(answer) for digest, answer in answers.items() if not answer.freshness.is_stale}
+    return {digest: None if _is_over(expires_at) else principal for digest, (principal, expires_at) in held.items()}
 
 
-def _allowed(answer: Answer) -> Principal | None:
-    principal, expires_at = _holder(answer.body) if answer.body else (None, None)
-    return None if expires_at is not None and expires_at <= timezone.now() else principal
-
-
-@lru_cache(maxsize=4096)
-def _holder(grant: bytes) -> tuple[Principal | None, datetime | None]:
-    """(who holds it, when it ends); nobody does whose account is not active."""
-    found = json.loads(grant)
-    if not found["is_active"]:
+def _holder(answer: Answer) -> tuple[Principal | None, datetime | None]:
+    grant = json.loads(answer.body) if answer.body else None
+    if grant is None or not grant["is_active"]:
         return None, None
-    expires_at = found["expires_at"] and datetime.fromisoformat(found["expires_at"])
-    return _principal(**{name: found[name] for name in ("user_id", *ROLES)}), expires_at
+    expires_at = grant["expires_at"] and datetime.fromisoformat(grant["expires_at"])
+    return _principal(**{name: grant[name] for name in ("user_id", *ROLES)}), expires_at
+
+
+def _is_over(expires_at: datetime | None) -> bool:
+    return expires_at is not None and expires_at <= timezone.now()
 
 
 def _in_table(token: str) -> tuple[Principal, str]:
