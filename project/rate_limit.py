@@ -79,10 +79,29 @@ def _tell(response: HttpResponse, taken: Taken | None) -> None:
 
 def _take(request: HttpRequest) -> None:
     limits = _limits_of(request)
-    taken = patience.ask(lambda: Store(connection.limits()).take(limits)) if limits else None
+    taken = _taken_ahead(request, limits) or (patience.ask(lambda: _store().take(limits)) if limits else None)
     request.rate_taken = taken  # type: ignore[attr-defined]
     if taken and not taken.is_taken:
         raise TooManyRequests(taken.retry_in_seconds)
+
+
+def _taken_ahead(request: HttpRequest, limits: list[Limit]) -> Taken | None:
+    """What was taken from these very limits when the request came; from others, it is given back."""
+    taken: Taken | None = request.__dict__.pop("taken_ahead", None)
+    if taken is None or [each.limit for each in taken.limits] == limits:
+        return taken
+    give_back(taken)
+    return None
+
+
+def give_back(taken: Taken) -> None:
+    """Whoever it was taken from has it again."""
+    if taken.is_taken and taken.limits:
+        patience.ask(lambda: _store().return_to([each.limit for each in taken.limits]))
+
+
+def _store() -> Store:
+    return Store(connection.limits())
 
 
 def _limits_of(request: HttpRequest) -> list[Limit]:

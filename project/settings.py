@@ -46,15 +46,16 @@ MIDDLEWARE = [
     "project.security_headers.middleware",
     "django.middleware.security.SecurityMiddleware",
     "project.rate_limit.middleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "project.pages.Files",
     # Before the host is looked at: a probe asks by the address of a machine.
     "project.health.middleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "project.pages.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "project.pages.Authentication",
+    "project.pages.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "project.first_look.Middleware",
 ]
 
 # TLS: demanded of every page where it is ended here or by a proxy; a probe asks without.

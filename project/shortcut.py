@@ -1,4 +1,4 @@
-"""In front of Django: the query that is asked most, one document by its key, in one round trip and without a framework.
+"""In front of Django: the query that is asked most, one document by its key, without a framework.
 
 Its routes are those of the views: every address that ends with the key of a DocumentView. Whatever is not exactly what
 is known here goes on to Django as if nothing had been: another method, a parameter, a header that changes an answer, a
@@ -8,7 +8,6 @@ same bytes (tests/integration/test_shortcut.py).
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -22,31 +21,28 @@ from django.http.request import split_domain_port, validate_host
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.urls import URLPattern, URLResolver, get_resolver
-from knox.crypto import hash_token
 from rest_framework.exceptions import APIException
 from rest_framework.settings import api_settings
 
 from project import rate_limit, security_headers
-from readmodels import http, limits
+from project.first_look import Question, is_plain, look, question
+from readmodels import http
+from readmodels.api import ANY_JSON
 from readmodels.conf import conf
-from readmodels.declare import Document
 from readmodels.errors import ReadModelError
-from readmodels.limits import Limit, Taken, patience
-from readmodels.query import Answer, Key, Seen, reader
-from readmodels.store import Store
+from readmodels.limits import Taken, patience
+from readmodels.query import Answer, Seen
 from readmodels.views import DocumentView
-from users.addresses import client_address, comes_from_proxy
-from users.authentication import anonymous, granted, owner_met, token_of
-from users.readmodels.access_grant import AccessGrant
+from users.addresses import comes_from_proxy
+from users.authentication import anonymous, granted
 
 log = structlog.get_logger()
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Any]
 Headers = list[tuple[str, str]]
+Told = tuple[str, Headers, bytes]  # status, headers, body
 
-# What a request may say it accepts. All else is for content negotiation to judge.
-ACCEPTED = {"*/*", "application/json", "application/*", "application/json, */*"}
 # Headers that change an answer in ways that are not known here; a cookie may be given another.
 STRANGE = {"HTTP_CONSISTENCY_TOKEN", "HTTP_PREFER", "HTTP_CACHE_CONTROL", "HTTP_COOKIE"}
 # What these do to a query's answer, and nothing else, is done here too; with another in between, Django answers all.
@@ -56,17 +52,18 @@ KNOWN_MIDDLEWARE = {
     "project.security_headers.middleware",
     "django.middleware.security.SecurityMiddleware",
     "project.rate_limit.middleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "project.pages.Files",
     "project.health.middleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "project.pages.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "project.pages.Authentication",
+    "project.pages.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "project.first_look.Middleware",
 }
 # What each view has of these as settings say; one with its own is answered by Django.
-GUARDS = ("authentication", "permission", "throttle", "renderer")
+GUARDS = ("authentication_classes", "permission_classes", "throttle_classes", "renderer_classes")
 
 
 @dataclass(frozen=True)
@@ -75,33 +72,10 @@ class Route:
 
     prefix: str
     view: DocumentView
-    converter: Any
+    is_key: Callable[[str], Any]
+    key_of: Callable[[str], Any]
     headers: Headers  # that each answer has
-
-    def is_key(self, text: str) -> bool:
-        """Whether the route takes this for a key."""
-        return re.fullmatch(self.converter.regex, text) is not None
-
-    @property
-    def is_public(self) -> bool:
-        """Whether nobody is asked who they are."""
-        return "GET" in self.view.public_methods
-
-    @property
-    def public_seconds(self) -> int | None:
-        """How long shared stores may keep an answer; None: they may not."""
-        return self.view.public_seconds if self.is_public else None
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked for, by whom as far as the token's text says, and what it takes."""
-
-    route: Route
-    key: Key
-    grant: str | None  # the token's hash
-    user_id: int | None
-    limits: Sequence[Limit]
+    public_seconds: int | None  # how long shared stores may keep an answer; None: they may not
 
 
 def in_front_of(django: Application) -> Application:
@@ -112,11 +86,12 @@ def in_front_of(django: Application) -> Application:
     routes = {route.prefix: route for route in _routes(get_resolver().url_patterns, "/")}
 
     def answer(environ: Environ, start_response: Callable[..., Any]) -> Any:
-        question = _question(environ, routes)
-        found = _answer(question, environ.get("HTTP_IF_NONE_MATCH")) if question else None
-        if found is None:
+        prefix, slash, name = environ["PATH_INFO"].rpartition("/")
+        route = routes.get(prefix + slash)
+        told = _answer(route, name, environ) if route else None
+        if told is None:
             return django(environ, start_response)
-        status, headers, body = found
+        status, headers, body = told
         start_response(status, headers)
         return [body]
 
@@ -131,26 +106,28 @@ def _hindrance() -> str | None:
     return "limits are kept elsewhere" if conf().limits_url else None
 
 
-# The question
+# One request
 
 
-def _question(environ: Environ, routes: dict[str, Route]) -> Question | None:
-    """What a request asks for; None: not known here."""
-    prefix, slash, name = environ["PATH_INFO"].rpartition("/")
-    route = routes.get(prefix + slash)
-    if route is None or not _is_plain(environ) or not _is_well_addressed(environ):
+def _answer(route: Route, name: str, environ: Environ) -> Told | None:
+    """The answer; None: it is for Django to give, and nothing was taken for it."""
+    if not (_is_plain(environ) and _is_well_addressed(environ) and route.is_key(name)):
         return None
-    if not route.is_key(name):
+    asked = question(route.view, route.key_of(name), environ)
+    if asked is None or patience.is_closed:
         return None
-    grant, user_id = None, None
-    if not route.is_public:
-        with suppress(APIException):
-            grant = _digest(environ.get("HTTP_AUTHORIZATION", ""))
-        user_id = owner_met(grant) if grant else None
-        if user_id is None:
-            return None
-    limits = rate_limit.limits_of("queries", user_id, client_address(environ))
-    return Question(route, route.converter.to_python(name), grant, user_id, limits)
+    taken = answer = None
+    try:
+        seen, taken = look(asked)
+        if taken.is_taken:
+            answer = _found(route.view, asked, seen)
+    except (ReadModelError, APIException):
+        pass
+    if taken and answer and answer.body is not None:
+        return _told(route, answer, answer.body, taken, environ.get("HTTP_IF_NONE_MATCH"))
+    if taken:
+        rate_limit.give_back(taken)
+    return None
 
 
 def _is_plain(environ: Environ) -> bool:
@@ -158,7 +135,7 @@ def _is_plain(environ: Environ) -> bool:
         environ["REQUEST_METHOD"] == "GET"
         and not environ.get("QUERY_STRING")
         and not environ.get("SCRIPT_NAME")
-        and environ.get("HTTP_ACCEPT", "*/*") in ACCEPTED
+        and environ.get("HTTP_ACCEPT", "*/*") in ANY_JSON
         and environ["PATH_INFO"].isascii()
         and STRANGE.isdisjoint(environ)
     )
@@ -183,57 +160,19 @@ def _is_by_tls(environ: Environ) -> bool:
     return bool(environ.get("wsgi.url_scheme") == "https")
 
 
-def _digest(authorization: str) -> str | None:
-    token = token_of(authorization)
-    return hash_token(token) if token else None
-
-
-# The answer
-
-
-def _answer(question: Question, if_none_match: str | None) -> tuple[str, Headers, bytes] | None:
-    """(status, headers, body); None: it is none that is known here, and nothing was taken for it."""
-    taken = None
-    try:
-        seen, taken = _look(question)
-        answer = _found(question, seen) if taken.is_taken else None
-    except (ReadModelError, APIException):
-        answer = None
-    if taken and answer and answer.body is not None:
-        return _told(question.route, answer, answer.body, taken, if_none_match)
-    if taken and taken.is_taken and question.limits:
-        patience.ask(lambda: Store().return_to(question.limits))
-    return None
-
-
-def _look(question: Question) -> tuple[list[Seen], Taken]:
-    """(what is stored of the document and of the grant, what was taken), in one round trip."""
-    wanted: list[tuple[type[Document], Key]] = [(question.route.view.read_model, question.key)]
-    if question.grant:
-        wanted.append((AccessGrant, question.grant))
-    calls = [limits.take_call(question.limits)] if question.limits else []
-    seen, answers = reader().see(wanted, calls)
-    return seen, limits.taken(question.limits, answers[0]) if answers else Taken(True, (), 0)
-
-
-def _found(question: Question, seen: list[Seen]) -> Answer | None:
+def _found(view: DocumentView, asked: Question, seen: list[Seen]) -> Answer | None:
     """What the asker may read; None: the token is another's than was thought, so the limits of another were taken."""
-    principal = granted(question.grant, seen[1]) if question.grant else anonymous()
-    if principal.user_id != question.user_id:
-        return None
-    return question.route.view.look(principal, question.key, seen[0])
+    principal = granted(asked.grant, seen[1]) if asked.grant else anonymous()
+    return view.look(principal, asked.key, seen[0]) if principal.user_id == asked.user_id else None
 
 
-def _told(
-    route: Route, answer: Answer, body: bytes, taken: Taken, if_none_match: str | None
-) -> tuple[str, Headers, bytes]:
+def _told(route: Route, answer: Answer, body: bytes, taken: Taken, if_none_match: str | None) -> Told:
     etag = route.view.etag(answer)
-    is_known = http.is_known(if_none_match, etag)
     told = http.told(etag, answer.freshness, {}, route.public_seconds)
-    own = [] if is_known else [("Content-Type", "application/json")]
-    length = [("Content-Length", "0" if is_known else str(len(body)))]
-    headers = [*own, *told.items(), *length, *rate_limit.told(taken).items(), *route.headers]
-    return ("304 Not Modified", headers, b"") if is_known else ("200 OK", headers, body)
+    headers = [*told.items(), *rate_limit.told(taken).items(), *route.headers]
+    if http.is_known(if_none_match, etag):
+        return "304 Not Modified", [("Content-Length", "0"), *headers], b""
+    return "200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers], body
 
 
 # The routes
@@ -246,26 +185,21 @@ def _routes(patterns: Sequence[URLPattern | URLResolver], stem: str) -> Iterator
             yield from _routes(each.url_patterns, path)
             continue
         view: Any = getattr(each.callback, "cls", None)
-        if _is_of_a_document(view, path):
-            prefix = path.partition("<")[0]
-            [converter] = each.pattern.converters.values()
-            made = view()
-            yield Route(prefix, made, converter, _headers(made, prefix))
+        if is_plain(view) and _is_as_all_are(view) and path.endswith(f":{view.key}>") and path.count("<") == 1:
+            yield _route(path.partition("<")[0], view(), each.pattern.converters[view.key])
 
 
-def _is_of_a_document(view: Any, path: str) -> bool:
-    """Whether this address ends with the key of a document that is answered and guarded as all are."""
-    return (
-        isinstance(view, type)
-        and issubclass(view, DocumentView)
-        and all(getattr(view, name) is getattr(DocumentView, name) for name in ("get", "key_of", "look", "etag"))
-        and all(
-            getattr(view, f"{name}_classes") == getattr(api_settings, f"DEFAULT_{name.upper()}_CLASSES")
-            for name in GUARDS
-        )
-        and path.endswith(f":{view.key}>")
-        and path.count("<") == 1
-    )
+def _is_as_all_are(view: type[DocumentView]) -> bool:
+    """Whether it answers as DocumentView does, and is guarded as settings say."""
+    defaults = {name: getattr(api_settings, f"DEFAULT_{name.upper()}") for name in GUARDS}
+    is_guarded = all(getattr(view, name) == classes for name, classes in defaults.items())
+    return is_guarded and all(getattr(view, name) is getattr(DocumentView, name) for name in ("get", "look", "etag"))
+
+
+def _route(prefix: str, view: DocumentView, converter: Any) -> Route:
+    public_seconds = view.public_seconds if "GET" in view.public_methods else None
+    is_key = re.compile(converter.regex).fullmatch
+    return Route(prefix, view, is_key, converter.to_python, _headers(view, prefix), public_seconds)
 
 
 def _headers(view: DocumentView, prefix: str) -> Headers:

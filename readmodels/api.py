@@ -7,11 +7,22 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
+# What clients say that take JSON.
+ANY_JSON = {"*/*", "application/json", "application/*", "application/json, */*"}
+
 
 class ApiView(APIView):
     """Any endpoint of the API. In its public methods nobody is asked who they are, not even by a token that expired."""
 
     public_methods: ClassVar[frozenset[str]] = frozenset()
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
+        """(renderer, media type); who takes anything, or has no choice, is not negotiated with."""
+        accepted = request.META.get("HTTP_ACCEPT", "*/*")
+        if accepted in ANY_JSON and len(self.renderer_classes) == 1:
+            renderer = self.renderer_classes[0]()
+            return renderer, str(renderer.media_type)
+        return super().perform_content_negotiation(request, force)
 
     def perform_authentication(self, request: Request) -> None:
         """Called once per request, before permissions."""

@@ -91,13 +91,18 @@ class Patience:
         self._clock = clock
         self._closed_until = 0.0
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether Redis is left alone now."""
+        return self._clock() < self._closed_until
+
     def renew(self) -> None:
         """Redis is asked again at once."""
         self._closed_until = 0.0
 
     def ask(self, work: Callable[[], Any]) -> Any:
         """What the work returned; None where Redis can't say now, which is logged once in a while."""
-        if self._clock() < self._closed_until:
+        if self.is_closed:
             return None
         try:
             return work()

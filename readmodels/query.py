@@ -236,6 +236,12 @@ def days(first: date, last: date) -> list[date]:
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
+def seen_ahead(request: Any, of: type[Document], key: Key) -> Seen | None:
+    """What was read of a document before it was known that it is wanted, for this request; handed out once."""
+    ahead: dict[tuple[type[Document], str], Seen] = getattr(request, "seen_ahead", {})
+    return ahead.pop((of, key_text(key)), None)
+
+
 @cache
 def reader() -> Reader:
     """The reader that views use."""

@@ -20,7 +20,7 @@ from readmodels import describing, http, parameters, schema, selection
 from readmodels.declare import Collection, Document, Many
 from readmodels.errors import WrongDeclaration
 from readmodels.pages import measure_rows, page_body
-from readmodels.query import Answer, Page, Seen, days, only_partition, reader
+from readmodels.query import Answer, Page, Seen, days, only_partition, reader, seen_ahead
 from readmodels.query_view import Component, QueryView
 from readmodels.waiting import Wish, oldest
 
@@ -45,7 +45,8 @@ class DocumentView(QueryView):
         """The document as stored, or what was chosen of it."""
         given = parameters.only(request, (selection.FIELDS,))
         chosen, wish = selection.parse(self.read_model, given.get(selection.FIELDS)), http.asked(request)
-        answer = self.look(request.user, self.key_of(request.user, address), **wish)
+        key = self.key_of(request.user, address)
+        answer = self.look(request.user, key, seen_ahead(request, self.read_model, key), **wish)
         if answer.body is None:
             raise Http404
         body = chosen.of(answer.body) if chosen else answer.body

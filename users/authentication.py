@@ -22,7 +22,7 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from readmodels.errors import NotBuilt
-from readmodels.query import Answer, Seen, reader
+from readmodels.query import Answer, Seen, reader, seen_ahead
 from users.readmodels.access_grant import AccessGrant
 
 SCHEME = "Bearer"
@@ -69,7 +69,7 @@ class BearerToken(BaseAuthentication):
         token = token_of(request.META.get("HTTP_AUTHORIZATION", ""))
         if token is None:
             return None
-        return _granted(token) if request.method in SAFE_METHODS else _in_table(token)
+        return _granted(request, token) if request.method in SAFE_METHODS else _in_table(token)
 
     def authenticate_header(self, request: Request) -> str:
         """The WWW-Authenticate of a 401."""
@@ -97,9 +97,9 @@ def token_of(authorization: str) -> str | None:
     return token
 
 
-def _granted(token: str) -> tuple[Principal, str]:
+def _granted(request: Request, token: str) -> tuple[Principal, str]:
     digest = hash_token(token)
-    return granted(digest), digest
+    return granted(digest, seen_ahead(request, AccessGrant, digest)), digest
 
 
 def granted(digest: str, seen: Seen | None = None) -> Principal:
