@@ -3,19 +3,21 @@
 Ours with authentication, permission, rate limit, ETag and problem answers; then a 304, a page and several at once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
 import httpx
+import psutil
 from django.db import connection as database
 from knox.models import AuthToken
 from rest_framework_simplejwt.tokens import AccessToken
 
-from bench import load, shop
+from bench import shop
 from bench.ground import Ground
-from bench.load import Load
+from bench.load import Load, WrongAnswers, ask
 from bench.result import Goal, Plot, Result, Table
 from bench.rounds import Found, Measure, in_turn
 from orders.models import Order
@@ -24,78 +26,98 @@ from readmodels import connection
 from readmodels.query import reader
 from users.models import User
 
-OURS = "ours"
+OURS, INSIDE, VIEWS = "ours", "ours, inside of Django", "ours, by REST framework"
 MINIMAL, FLASK, DJANGO = (
     "minimal WSGI app on Redis, for anybody",
     "Flask on Redis, for anybody",
     "Django view on Redis, for anybody",
 )
 ORM, CACHE, CACHEOPS = "DRF on the ORM", "DRF on Django's Redis cache", "DRF on django-cacheops"
-# What granian serves, by whose name in the report, and what stands before the order's id.
-SERVED = {
-    OURS: ("project.wsgi:application", "/api/orders/"),
-    MINIMAL: ("bench.peers.minimal_wsgi:application", "/api/orders/"),
-    FLASK: ("bench.peers.flask_app:application", "/api/orders/"),
-    DJANGO: ("bench.peers.bare_django:application", "/api/orders/"),
-    ORM: ("bench.peers.wsgi:application", "/orm/api/orders/"),
-    CACHE: ("bench.peers.wsgi:application", "/cache/api/orders/"),
-    CACHEOPS: ("bench.peers.wsgi:application", "/cacheops/api/orders/"),
-}
 SEVERAL = 50
+
+
+@dataclass(frozen=True)
+class Served:
+    """What granian serves, what stands before the order's id, and how who asks is told."""
+
+    target: str
+    prefix: str = "/api/orders/"
+    asker: str = ""
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+PROJECT = "project.wsgi:application"
+SERVED = {
+    OURS: Served(PROJECT, asker="knox"),
+    INSIDE: Served(PROJECT, asker="knox", environ={"SHORTCUT": "django"}),
+    VIEWS: Served(PROJECT, asker="knox", environ={"SHORTCUT": "off"}),
+    MINIMAL: Served("bench.peers.minimal_wsgi:application"),
+    FLASK: Served("bench.peers.flask_app:application"),
+    DJANGO: Served("bench.peers.bare_django:application"),
+    ORM: Served("bench.peers.wsgi:application", "/orm/api/orders/", "jwt"),
+    CACHE: Served("bench.peers.wsgi:application", "/cache/api/orders/", "jwt"),
+    CACHEOPS: Served("bench.peers.wsgi:application", "/cacheops/api/orders/", "jwt"),
+}
 
 
 def run(ground: Ground) -> Result:
     """One order each time; what is more than one order at a time is measured for ours alone."""
     shop.fill(orders=ground.scaled(60, 1_000), customers=1)
     user = User.objects.get()
-    bearer = {"Authorization": f"Bearer {AuthToken.objects.create(user=user)[1]}"}
+    askers = _askers(user)
     shop.project()
     ids = list(Order.objects.order_by("pk").values_list("pk", flat=True))
     _give_to_peers(ids)
     database.close()
+    rounds = ground.scaled(1, 5)
     with ExitStack() as stack:
-        served = {target: stack.enter_context(ground.api(target.partition(":")[0], target)) for target in _targets()}
-
-        def asked(name: str, paths: list[str], headers: Mapping[str, str], status: int = 200) -> Measure:
-            url, process = served[SERVED[name][0]]
-            answer = httpx.get(url + paths[0], headers=headers)
-            if answer.status_code != status:
-                raise load.WrongAnswers(f"{name} answers {answer.status_code}: {answer.text[:200]}")
-            measure = partial(load.ask, Load(url, paths, headers), ground.scaled(1, 4), process)
-            if not ground.is_smoke:
-                measure()  # so that all is warm: pools, caches, the pages of memory
-            return measure
-
-        single = {
-            name: asked(name, [f"{prefix}{each}" for each in ids], bearer if name == OURS else _header(name, user))
-            for name, (_, prefix) in SERVED.items()
-        }
-        rounds = ground.scaled(1, 5)
-        found = in_turn(single, rounds, ground.say)
-        etag = httpx.get(f"{served[SERVED[OURS][0]][0]}/api/orders/{ids[0]}", headers=bearer).headers["ETag"]
-        some = ",".join(str(each) for each in ids[:SEVERAL])
-        page = f"/api/users/{user.pk}/orders?limit={SEVERAL}"
-        other = {
-            "one order": single[OURS],
-            "one order, 304": asked(OURS, [f"/api/orders/{ids[0]}"], {**bearer, "If-None-Match": etag}, 304),
-            f"{SEVERAL} orders by id": asked(OURS, [f"/api/orders?ids={some}"], bearer),
-            f"a page of {SEVERAL}": asked(OURS, [page], bearer),
-        }
-        ways = in_turn(other, rounds, ground.say)
-    return _result(found, ways)
+        single = {}
+        for number, (name, served) in enumerate(SERVED.items()):
+            url, process = stack.enter_context(ground.api(f"{number}", served.target, **served.environ))
+            load = Load(url, [f"{served.prefix}{each}" for each in ids], askers[served.asker])
+            single[name] = _asked(ground, load, process)
+            if name == OURS:
+                other = {
+                    "one order": single[OURS],
+                    **{
+                        way: _asked(ground, Load(url, paths, {**askers["knox"], **headers}), process, status)
+                        for way, (paths, headers, status) in _ways(url, user, ids, askers["knox"]).items()
+                    },
+                }
+        return _result(in_turn(single, rounds, ground.say), in_turn(other, rounds, ground.say))
 
 
-def _targets() -> Iterator[str]:
-    yield from dict.fromkeys(target for target, _ in SERVED.values())
+def _askers(user: User) -> dict[str, dict[str, str]]:
+    """The header that says who asks, by kind; peers have a stateless token: cheaper than any that is looked up."""
+    jwt = AccessToken.for_user(user)
+    jwt.set_exp(lifetime=timedelta(days=1))
+    tokens = {"knox": AuthToken.objects.create(user=user)[1], "jwt": jwt}
+    return {"": {}, **{kind: {"Authorization": f"Bearer {token}"} for kind, token in tokens.items()}}
 
 
-def _header(name: str, user: User) -> dict[str, str]:
-    """A stateless token for whom ask for one: cheaper than any that is looked up."""
-    if name not in (ORM, CACHE, CACHEOPS):
-        return {}
-    token = AccessToken.for_user(user)
-    token.set_exp(lifetime=timedelta(days=1))
-    return {"Authorization": f"Bearer {token}"}
+def _ways(
+    url: str, user: User, ids: list[int], bearer: Mapping[str, str]
+) -> dict[str, tuple[list[str], dict[str, str], int]]:
+    """Paths, headers and status of what else is asked of ours."""
+    first = f"/api/orders/{ids[0]}"
+    etag = httpx.get(url + first, headers=bearer).headers["ETag"]
+    several = ",".join(str(each) for each in ids[:SEVERAL])
+    return {
+        "one order, 304": ([first], {"If-None-Match": etag}, 304),
+        f"{SEVERAL} orders by id": ([f"/api/orders?ids={several}"], {}, 200),
+        f"a page of {SEVERAL}": ([f"/api/users/{user.pk}/orders?limit={SEVERAL}"], {}, 200),
+    }
+
+
+def _asked(ground: Ground, load: Load, process: psutil.Process, status: int = 200) -> Measure:
+    """Asks for so many seconds; the first answer is looked at, since the load itself tells only errors."""
+    answer = httpx.get(load.url + load.paths[0], headers=load.headers)
+    if answer.status_code != status:
+        raise WrongAnswers(f"{load.paths[0]} is answered {answer.status_code}: {answer.text[:200]}")
+    measure = partial(ask, load, ground.scaled(1, 4), process)
+    if not ground.is_smoke:
+        measure()  # so that all is warm: pools, tokens that were met, the pages of memory
+    return measure
 
 
 def _give_to_peers(ids: list[int]) -> None:
@@ -111,6 +133,7 @@ def _result(found: Found, ways: Found) -> Result:
     goals = [
         Goal("ours against the minimal WSGI app", table.ratio(OURS), at_least=1),
         Goal("ours against Flask", table.ratio(OURS, FLASK), at_least=2.5),
+        Goal("ours inside of Django against Flask", table.ratio(INSIDE, FLASK), at_least=1),
         Goal("ours against DRF on the ORM", table.ratio(OURS, ORM), at_least=25),
         Goal("ours against Django's cache", table.ratio(OURS, CACHE), at_least=6),
         Goal("a 304 against the whole order", more.ratio("one order, 304"), at_least=1),

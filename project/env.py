@@ -67,6 +67,14 @@ class TLS(StrEnum):
     OFF = "off"
 
 
+class Shortcut(StrEnum):
+    """Where queries of one document are answered without REST framework."""
+
+    FRONT = "front"
+    DJANGO = "django"
+    OFF = "off"
+
+
 class WrongSetting(SystemExit):
     """An environment variable has a value that can't be used; ends the process with exit code 2.
 
@@ -99,7 +107,7 @@ class Environment:
     proxy_header: str
     limits: dict[str, Rate | None]
     limits_url: str
-    has_shortcut: bool
+    shortcut: Shortcut
     import_max_bytes: int
     import_max_lines: int
     numbers: dict[str, int | float]
@@ -133,7 +141,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         proxy_header=_one_of(known, "PROXY_HEADER", PROXY_HEADERS),
         limits={name.lower().replace("_", "-"): _rate(known, name, rate) for name, rate in LIMITS.items()},
         limits_url=_redis_url(known, "LIMITS_URL", redis_url),
-        has_shortcut=_flag(known, "SHORTCUT", default=True),
+        shortcut=Shortcut(_one_of(known, "SHORTCUT", list(Shortcut))),
         import_max_bytes=_whole(known, "IMPORT_MAX_BYTES", IMPORT_BYTES),
         import_max_lines=_whole(known, "IMPORT_MAX_LINES", IMPORT_LINES),
         numbers=_numbers(known),

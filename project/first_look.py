@@ -5,25 +5,27 @@ never changes hands. What is read ahead is used by whoever would have read it; w
 to be another's is given back.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
 from knox.crypto import hash_token
 from rest_framework.exceptions import APIException
+from rest_framework.settings import api_settings
 
 from project import rate_limit
 from readmodels import limits
+from readmodels.api import ANY_JSON
 from readmodels.conf import conf
 from readmodels.declare import Document
 from readmodels.errors import ReadModelError
 from readmodels.limits import Limit, Taken
-from readmodels.query import Key, Seen, key_text, reader
+from readmodels.query import Answer, Key, Seen, reader
 from readmodels.views import DocumentView
 from users.addresses import client_address
-from users.authentication import owner_met, token_of
+from users.authentication import anonymous, granted, owner_met, token_of
 from users.readmodels.access_grant import AccessGrant
 
 
@@ -51,44 +53,73 @@ def question(view: DocumentView | type[DocumentView], key: Key, meta: Mapping[st
     return Question(view.read_model, key, grant, user_id, limits)
 
 
-def look(asked: Question) -> tuple[list[Seen], Taken]:
-    """(what is stored of the document and of the grant, what was taken)."""
+def is_possible() -> bool:
+    """Whether limits lie beside the documents, and Redis is not being left alone."""
+    return not conf().limits_url and not limits.patience.is_closed
+
+
+def look(asked: Question) -> tuple[list[Seen], Taken] | None:
+    """(what is stored of the document and of the grant, what was taken); None: Redis can't say now."""
     wanted: list[tuple[type[Document], Key]] = [(asked.of, asked.key)]
     if asked.grant:
         wanted.append((AccessGrant, asked.grant))
     calls = [limits.take_call(asked.limits)] if asked.limits else []
-    seen, answers = reader().see(wanted, calls)
+    try:
+        seen, answers = reader().see(wanted, calls)
+    except ReadModelError:
+        return None
     return seen, limits.taken(asked.limits, answers[0]) if answers else Taken(True, (), 0)
 
 
-class Middleware:
-    """Looks ahead for views of one document."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Called for each request."""
-        return self.get_response(request)
-
-    def process_view(self, request: HttpRequest, view: Any, args: Any, address: dict[str, Any]) -> None:
-        """Called when it is known which view answers."""
-        of: Any = getattr(view, "cls", None)
-        if request.method != "GET" or not is_plain(of) or conf().limits_url:
-            return
-        asked = question(of, address[of.key], request.META)
-        if asked is None or limits.patience.is_closed:
-            return
-        with suppress(ReadModelError):  # whoever reads it then says so
-            seen, taken = look(asked)
-            ahead = [(asked.of, key_text(asked.key)), (AccessGrant, asked.grant)]
-            request.seen_ahead = dict(zip(ahead, seen, strict=False))  # type: ignore[attr-defined]
-            request.taken_ahead = taken  # type: ignore[attr-defined]
+# What is answered without REST framework
 
 
-def is_plain(view: Any) -> bool:
+# What each view has of these as settings say; one with its own answers by itself.
+GUARDS = ("authentication_classes", "permission_classes", "throttle_classes", "renderer_classes")
+# Headers that change an answer in ways that are not known here; a cookie may be given another.
+STRANGE = {"HTTP_CONSISTENCY_TOKEN", "HTTP_PREFER", "HTTP_CACHE_CONTROL", "HTTP_COOKIE"}
+
+
+def is_of_a_document(view: Any) -> bool:
     """Whether a view answers with the document whose key is in the address."""
     return isinstance(view, type) and issubclass(view, DocumentView) and view.key_of is DocumentView.key_of
+
+
+@cache
+def is_as_all_are(view: type[DocumentView]) -> bool:
+    """Whether it answers as DocumentView does, and is guarded as settings say."""
+    defaults = {name: getattr(api_settings, f"DEFAULT_{name.upper()}") for name in GUARDS}
+    is_guarded = all(getattr(view, name) == classes for name, classes in defaults.items())
+    return is_guarded and all(getattr(view, name) is getattr(DocumentView, name) for name in ("get", "look", "etag"))
+
+
+def is_plain(environ: Mapping[str, Any]) -> bool:
+    """Whether a request asks for nothing but the document itself, as JSON."""
+    return (
+        environ["REQUEST_METHOD"] == "GET"
+        and not environ.get("QUERY_STRING")
+        and not environ.get("SCRIPT_NAME")
+        and environ.get("HTTP_ACCEPT", "*/*") in ANY_JSON
+        and environ["PATH_INFO"].isascii()
+        and STRANGE.isdisjoint(environ)
+    )
+
+
+def found(view: DocumentView, asked: Question, seen: list[Seen]) -> Answer | None:
+    """The document that the asker may read; None: that there is none, or may be none, is for the view to say."""
+    try:
+        principal = granted(asked.grant, seen[1]) if asked.grant else anonymous()
+        if principal.user_id != asked.user_id:  # so the limits of another were taken
+            return None
+        answer = view.look(principal, asked.key, seen[0])
+    except (ReadModelError, APIException):
+        return None
+    return None if answer.body is None else answer
+
+
+def public_seconds(view: DocumentView) -> int | None:
+    """How long shared stores may keep an answer; None: they may not."""
+    return view.public_seconds if "GET" in view.public_methods else None
 
 
 def _digest(authorization: str) -> str | None:

@@ -19,7 +19,7 @@ ALLOWED_HOSTS = ENV.allowed_hosts
 TRUSTED_PROXIES = ENV.trusted_proxies
 PROXY_HEADER = ENV.proxy_header
 LIMITS = ENV.limits
-SHORTCUT = ENV.has_shortcut
+SHORTCUT = ENV.shortcut
 
 INSTALLED_APPS = [
     "project.apps.ProjectConfig",
@@ -55,7 +55,7 @@ MIDDLEWARE = [
     "project.pages.Authentication",
     "project.pages.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "project.first_look.Middleware",
+    "project.shortcut_inside.Middleware",
 ]
 
 # TLS: demanded of every page where it is ended here or by a proxy; a probe asks without.

@@ -21,20 +21,24 @@ from django.http.request import split_domain_port, validate_host
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.urls import URLPattern, URLResolver, get_resolver
-from rest_framework.exceptions import APIException
-from rest_framework.settings import api_settings
 
 from project import rate_limit, security_headers
-from project.first_look import Question, is_plain, look, question
+from project.env import Shortcut
+from project.first_look import (
+    found,
+    is_as_all_are,
+    is_of_a_document,
+    is_plain,
+    is_possible,
+    look,
+    public_seconds,
+    question,
+)
 from readmodels import http
-from readmodels.api import ANY_JSON
-from readmodels.conf import conf
-from readmodels.errors import ReadModelError
-from readmodels.limits import Taken, patience
-from readmodels.query import Answer, Seen
+from readmodels.limits import Taken
+from readmodels.query import Answer
 from readmodels.views import DocumentView
 from users.addresses import comes_from_proxy
-from users.authentication import anonymous, granted
 
 log = structlog.get_logger()
 
@@ -43,8 +47,6 @@ Application = Callable[[Environ, Callable[..., Any]], Any]
 Headers = list[tuple[str, str]]
 Told = tuple[str, Headers, bytes]  # status, headers, body
 
-# Headers that change an answer in ways that are not known here; a cookie may be given another.
-STRANGE = {"HTTP_CONSISTENCY_TOKEN", "HTTP_PREFER", "HTTP_CACHE_CONTROL", "HTTP_COOKIE"}
 # What these do to a query's answer, and nothing else, is done here too; with another in between, Django answers all.
 KNOWN_MIDDLEWARE = {
     "readmodels.trace.middleware",
@@ -60,10 +62,8 @@ KNOWN_MIDDLEWARE = {
     "project.pages.Authentication",
     "project.pages.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "project.first_look.Middleware",
+    "project.shortcut_inside.Middleware",
 }
-# What each view has of these as settings say; one with its own is answered by Django.
-GUARDS = ("authentication_classes", "permission_classes", "throttle_classes", "renderer_classes")
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,10 @@ class Route:
 
 def in_front_of(django: Application) -> Application:
     """The application with the shortcut before it; the application alone where the settings don't allow for one."""
-    if reason := _hindrance():
-        log.info("no_shortcut", reason=reason)
+    if settings.SHORTCUT is not Shortcut.FRONT:
+        return django
+    if strange := set(settings.MIDDLEWARE) - KNOWN_MIDDLEWARE:
+        log.info("shortcut_inside_django", not_known_what_these_do=sorted(strange))
         return django
     routes = {route.prefix: route for route in _routes(get_resolver().url_patterns, "/")}
 
@@ -98,47 +100,20 @@ def in_front_of(django: Application) -> Application:
     return answer
 
 
-def _hindrance() -> str | None:
-    if not settings.SHORTCUT:
-        return "SHORTCUT=0"
-    if strange := set(settings.MIDDLEWARE) - KNOWN_MIDDLEWARE:
-        return f"not known what these do: {', '.join(sorted(strange))}"
-    return "limits are kept elsewhere" if conf().limits_url else None
-
-
-# One request
-
-
 def _answer(route: Route, name: str, environ: Environ) -> Told | None:
     """The answer; None: it is for Django to give, and nothing was taken for it."""
-    if not (_is_plain(environ) and _is_well_addressed(environ) and route.is_key(name)):
+    if not (is_plain(environ) and _is_well_addressed(environ) and route.is_key(name)):
         return None
-    asked = question(route.view, route.key_of(name), environ)
-    if asked is None or patience.is_closed:
+    asked = question(route.view, route.key_of(name), environ) if is_possible() else None
+    looked = look(asked) if asked else None
+    if asked is None or looked is None:
         return None
-    taken = answer = None
-    try:
-        seen, taken = look(asked)
-        if taken.is_taken:
-            answer = _found(route.view, asked, seen)
-    except (ReadModelError, APIException):
-        pass
-    if taken and answer and answer.body is not None:
-        return _told(route, answer, answer.body, taken, environ.get("HTTP_IF_NONE_MATCH"))
-    if taken:
+    seen, taken = looked
+    answer = found(route.view, asked, seen) if taken.is_taken else None
+    if answer is None:
         rate_limit.give_back(taken)
-    return None
-
-
-def _is_plain(environ: Environ) -> bool:
-    return (
-        environ["REQUEST_METHOD"] == "GET"
-        and not environ.get("QUERY_STRING")
-        and not environ.get("SCRIPT_NAME")
-        and environ.get("HTTP_ACCEPT", "*/*") in ANY_JSON
-        and environ["PATH_INFO"].isascii()
-        and STRANGE.isdisjoint(environ)
-    )
+        return None
+    return _told(route, answer, taken, environ.get("HTTP_IF_NONE_MATCH"))
 
 
 def _is_well_addressed(environ: Environ) -> bool:
@@ -160,14 +135,8 @@ def _is_by_tls(environ: Environ) -> bool:
     return bool(environ.get("wsgi.url_scheme") == "https")
 
 
-def _found(view: DocumentView, asked: Question, seen: list[Seen]) -> Answer | None:
-    """What the asker may read; None: the token is another's than was thought, so the limits of another were taken."""
-    principal = granted(asked.grant, seen[1]) if asked.grant else anonymous()
-    return view.look(principal, asked.key, seen[0]) if principal.user_id == asked.user_id else None
-
-
-def _told(route: Route, answer: Answer, body: bytes, taken: Taken, if_none_match: str | None) -> Told:
-    etag = route.view.etag(answer)
+def _told(route: Route, answer: Answer, taken: Taken, if_none_match: str | None) -> Told:
+    etag, body = route.view.etag(answer), answer.body or b""
     told = http.told(etag, answer.freshness, {}, route.public_seconds)
     headers = [*told.items(), *rate_limit.told(taken).items(), *route.headers]
     if http.is_known(if_none_match, etag):
@@ -175,7 +144,7 @@ def _told(route: Route, answer: Answer, body: bytes, taken: Taken, if_none_match
     return "200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers], body
 
 
-# The routes
+# The routes in front
 
 
 def _routes(patterns: Sequence[URLPattern | URLResolver], stem: str) -> Iterator[Route]:
@@ -185,21 +154,13 @@ def _routes(patterns: Sequence[URLPattern | URLResolver], stem: str) -> Iterator
             yield from _routes(each.url_patterns, path)
             continue
         view: Any = getattr(each.callback, "cls", None)
-        if is_plain(view) and _is_as_all_are(view) and path.endswith(f":{view.key}>") and path.count("<") == 1:
+        if is_of_a_document(view) and is_as_all_are(view) and path.endswith(f":{view.key}>") and path.count("<") == 1:
             yield _route(path.partition("<")[0], view(), each.pattern.converters[view.key])
 
 
-def _is_as_all_are(view: type[DocumentView]) -> bool:
-    """Whether it answers as DocumentView does, and is guarded as settings say."""
-    defaults = {name: getattr(api_settings, f"DEFAULT_{name.upper()}") for name in GUARDS}
-    is_guarded = all(getattr(view, name) == classes for name, classes in defaults.items())
-    return is_guarded and all(getattr(view, name) is getattr(DocumentView, name) for name in ("get", "look", "etag"))
-
-
 def _route(prefix: str, view: DocumentView, converter: Any) -> Route:
-    public_seconds = view.public_seconds if "GET" in view.public_methods else None
     is_key = re.compile(converter.regex).fullmatch
-    return Route(prefix, view, is_key, converter.to_python, _headers(view, prefix), public_seconds)
+    return Route(prefix, view, is_key, converter.to_python, _headers(view, prefix), public_seconds(view))
 
 
 def _headers(view: DocumentView, prefix: str) -> Headers:

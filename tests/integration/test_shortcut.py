@@ -1,16 +1,19 @@
-"""The shortcut in front of Django answers exactly as the views behind it do, or leaves the answer to them."""
+"""The shortcut, in front of Django or inside, answers exactly as the views do, or leaves the answer to them."""
 
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import product
 
 import pytest
+from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from knox.models import AuthToken
+from rest_framework.views import APIView
 
 from orders.batch.models import ImportJob
 from project import shortcut, wsgi
+from project.env import Shortcut
 from readmodels import connection, keys
 from readmodels.testing import drain
 from tests.api import access_of, person
@@ -21,7 +24,7 @@ from users.commands import deactivate_user
 
 @dataclass
 class Both:
-    """The same request, asked of the shortcut and of Django alone."""
+    """The same request, asked of the shortcut in front, of the one inside, and of views alone."""
 
     tokens: dict[str, str]
     etags: dict[str, str]
@@ -37,9 +40,13 @@ class Both:
     def is_alike(self, path, **changed):
         """Whether both answer alike; True or False: whether the shortcut did itself."""
         self.passed_on.clear()
-        short, whole = [_answer(asked, path, changed) for asked in (self.shortcut, wsgi.django)]
-        assert set(short[1]) ^ set(whole[1]) == set()
-        assert short == whole
+        front = _answer(self.shortcut, path, changed)
+        inside = _answer(wsgi.django, path, changed)
+        with override_settings(SHORTCUT=Shortcut.OFF):
+            whole = _answer(wsgi.django, path, changed)
+        for short in (front, inside):
+            assert set(short[1]) ^ set(whole[1]) == set()
+            assert short == whole
         return not self.passed_on
 
 
@@ -103,6 +110,13 @@ def test_what_may_be_read_takes_the_shortcut(both, path):
 def test_support_takes_it_to_whatever_there_is(both):
     for path in [*OWN, "/api/orders/3", "/api/orders/import/1"]:
         assert both.is_alike(path, **bearer(both, "support"))
+
+
+def test_inside_of_django_rest_framework_is_spared(both, monkeypatch):
+    monkeypatch.setattr(APIView, "dispatch", None)
+    assert _answer(wsgi.django, OWN[0], bearer(both, "ada"))[0] == "200 OK"
+    with pytest.raises(TypeError), override_settings(SHORTCUT=Shortcut.OFF):
+        _answer(wsgi.django, OWN[0], bearer(both, "ada"))
 
 
 def test_anybody_takes_it_to_what_is_public(both):
