@@ -56,7 +56,7 @@ SERVED = {
     DJANGO: Served("bench.peers.bare_django:application"),
     ORM: Served("bench.peers.wsgi:application", "/orm/api/orders/", "jwt"),
     CACHE: Served("bench.peers.wsgi:application", "/cache/api/orders/", "jwt"),
-    CACHEOPS: Served("bench.peers.wsgi:application", "/cacheops/api/orders/", "jwt"),
+    CACHEOPS: Served("bench.peers.cacheops_wsgi:application", "/cacheops/api/orders/", "jwt"),
 }
 
 

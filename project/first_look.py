@@ -5,39 +5,39 @@ never changes hands. What is read ahead is used by whoever would have read it; w
 to be another's is given back.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 from knox.crypto import hash_token
 from rest_framework.exceptions import APIException
 from rest_framework.settings import api_settings
 
 from project import rate_limit
-from readmodels import limits
+from readmodels import connection, limits, store
 from readmodels.api import ANY_JSON
 from readmodels.conf import conf
+from readmodels.connection import Command
 from readmodels.declare import Document
 from readmodels.errors import ReadModelError
 from readmodels.limits import Limit, Taken
 from readmodels.query import Answer, Key, Seen, reader
+from readmodels.store import ReadyCall
 from readmodels.views import DocumentView
 from users.addresses import client_address
 from users.authentication import anonymous, granted, owner_met, token_of
 from users.readmodels.access_grant import AccessGrant
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """What is asked for, by whom as far as the token's text says, and what it takes."""
 
     of: type[Document]
     key: Key
     grant: str | None  # the token's hash; None where nobody is asked who they are
     user_id: int | None
-    limits: Sequence[Limit]
+    limits: tuple[Limit, ...]
 
 
 def question(view: DocumentView | type[DocumentView], key: Key, meta: Mapping[str, Any]) -> Question | None:
@@ -50,7 +50,7 @@ def question(view: DocumentView | type[DocumentView], key: Key, meta: Mapping[st
         if user_id is None:
             return None
     limits = rate_limit.limits_of("queries", user_id, client_address(meta))
-    return Question(view.read_model, key, grant, user_id, limits)
+    return Question(view.read_model, key, grant, user_id, tuple(limits))
 
 
 def is_possible() -> bool:
@@ -60,15 +60,27 @@ def is_possible() -> bool:
 
 def look(asked: Question) -> tuple[list[Seen], Taken] | None:
     """(what is stored of the document and of the grant, what was taken); None: Redis can't say now."""
-    wanted: list[tuple[type[Document], Key]] = [(asked.of, asked.key)]
-    if asked.grant:
-        wanted.append((AccessGrant, asked.grant))
-    calls = [limits.take_call(asked.limits)] if asked.limits else []
     try:
-        seen, answers = reader().see(wanted, calls)
+        looks = [reader().look(asked.of, asked.key)]
+        if asked.grant:
+            looks.append(_grant_look(asked.grant, reader().generation(AccessGrant)))
+        seen, answers = reader().see(looks, [_take_call(asked.limits)] if asked.limits else [])
     except ReadModelError:
         return None
     return seen, limits.taken(asked.limits, answers[0]) if answers else Taken(True, (), 0)
+
+
+# What is sent for the same asker again and again is kept as it is sent.
+
+
+@lru_cache(maxsize=4096)
+def _grant_look(grant: str, generation: int) -> Command:
+    return connection.packed(store.look(AccessGrant.__name__, generation, grant))
+
+
+@lru_cache(maxsize=4096)
+def _take_call(of: tuple[Limit, ...]) -> ReadyCall:
+    return store.ready(limits.take_call(of))
 
 
 # What is answered without REST framework

@@ -66,10 +66,9 @@ def middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
 
 def told(taken: Taken) -> dict[str, str]:
     """The headers that say what is left of the limits."""
-    limits = [each.limit for each in taken.limits]
-    policy = [f'"{limit.name}";q={limit.most};w={limit.seconds}' for limit in limits]
+    policy = [each.limit.policy for each in taken.limits]
     state = [f'"{each.limit.name}";r={each.left};t={each.whole_in_seconds}' for each in taken.limits]
-    return {POLICY: ", ".join(policy), STATE: ", ".join(state)} if limits else {}
+    return {POLICY: ", ".join(policy), STATE: ", ".join(state)} if policy else {}
 
 
 def _tell(response: HttpResponse, taken: Taken | None) -> None:

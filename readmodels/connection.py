@@ -43,6 +43,10 @@ UNAVAILABLE = (
 )
 
 
+# A command and its arguments, or both as they are sent.
+Command = tuple[Any, ...] | bytes
+
+
 class Identified(redis.Redis):
     """A client whose connections carry `store_id`; besides those of its pool it has one for each thread that asks."""
 
@@ -123,7 +127,12 @@ def run_id(info: bytes) -> str:
     return found[1].decode()
 
 
-def ask(client: Identified, commands: Sequence[tuple[Any, ...]], store_id: str | None = None) -> tuple[str, list[Any]]:
+def packed(command: Command) -> bytes:
+    """The command as it is sent; what is so already stays so."""
+    return command if isinstance(command, bytes) else hiredis.pack_command(command)
+
+
+def ask(client: Identified, commands: Sequence[Command], store_id: str | None = None) -> tuple[str, list[Any]]:
     """(the id of the server that answered, its answers) in one round trip, on the thread's own connection.
 
     Raises StoreMoved, and sends nothing, where the id is not the one wanted. Quicker than the client's own pipeline.
@@ -133,7 +142,7 @@ def ask(client: Identified, commands: Sequence[tuple[Any, ...]], store_id: str |
         if store_id is not None and connection.store_id != store_id:
             raise StoreMoved("another Redis answers than the one that is trusted")
         try:
-            connection.send_packed_command([b"".join([hiredis.pack_command(each) for each in commands])])
+            connection.send_packed_command([b"".join([packed(each) for each in commands])])
             answers = [_answer(connection) for _ in commands]
         except BaseException:
             connection.disconnect()  # an answer may still come, to what is asked next

@@ -178,6 +178,11 @@ def parse_document(stored: bytes) -> tuple[Stamp, bytes]:
     return parse_stamp(line), body
 
 
+def parse_version(stored: bytes) -> tuple[str, bytes]:
+    """(version, body) of a stored document."""
+    return stored[:VERSION_LENGTH].decode(), stored[stored.index(b"\n") + 1 :]
+
+
 def parse_stamp(line: bytes) -> Stamp:
     """The stamp that a header says."""
     version, at_ms, snapshot = line.decode().split(" ", 2)

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from urllib.request import parse_http_list
 
@@ -79,12 +81,8 @@ def respond(
 
 def told(etag: str, freshness: Freshness, wish: Wish, public_seconds: int | None) -> dict[str, str]:
     """The headers of an answer to a query."""
-    found = {
-        "ETag": etag,
-        AS_OF: freshness.as_of.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        VERSION: freshness.version,
-        LAG: f"{freshness.lag_seconds:.3f}",
-    }
+    as_of, lag = _age(freshness.as_of, freshness.lag_seconds)
+    found = {"ETag": etag, AS_OF: as_of, VERSION: freshness.version, LAG: lag}
     if freshness.is_stale:
         found[STALE] = "true"
     if public_seconds is None:
@@ -98,6 +96,11 @@ def told(etag: str, freshness: Freshness, wish: Wish, public_seconds: int | None
     if applied := ", ".join(_applied(wish)):
         found["Preference-Applied"] = applied
     return found
+
+
+@lru_cache(maxsize=512)  # progress is the same between two drains
+def _age(as_of: datetime, lag_seconds: float) -> tuple[str, str]:
+    return as_of.isoformat(timespec="milliseconds").replace("+00:00", "Z"), f"{lag_seconds:.3f}"
 
 
 def _kept_by_all(freshness: Freshness, wish: Wish, public_seconds: int) -> str:

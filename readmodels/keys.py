@@ -44,7 +44,7 @@ def marker(bucket: int) -> str:
 
 def progress(bucket: int) -> str:
     """Key of the progress kept in a bucket."""
-    return f"{tag(bucket)}:progress"
+    return _PROGRESS[bucket]
 
 
 def expiring(bucket: int) -> str:
@@ -88,4 +88,8 @@ def pattern(read_model: str, generation: int) -> str:
 
 def tag(bucket: int) -> str:
     """What every key of a bucket begins with; the braces are Redis Cluster's hash tag."""
-    return f"{PREFIX}{{b{bucket:03d}}}"
+    return _TAGS[bucket]
+
+
+_TAGS = [f"{PREFIX}{{b{bucket:03d}}}" for bucket in range(BUCKETS)]
+_PROGRESS = [f"{tag}:progress" for tag in _TAGS]

@@ -39,6 +39,11 @@ class Limit:
         return keys.limit(self.name, self.of)
 
     @cached_property
+    def policy(self) -> str:
+        """The limit as the header RateLimit-Policy has it."""
+        return f'"{self.name}";q={self.most};w={self.seconds}'
+
+    @cached_property
     def one_microseconds(self) -> int:
         """After so long one is back."""
         return max(self.seconds * 1_000_000 // self.most, 1)

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple, TypeVar, Unpack
 from django.core import signing
 from django.db.models import F, Value
 
-from readmodels import consistency
+from readmodels import consistency, store
 from readmodels.building import facet_part
 from readmodels.conf import conf
+from readmodels.connection import Command
 from readmodels.declare import Collection, Document, ReadModel
 from readmodels.errors import CursorOver, NotBuilt, NotProjected, StoreLost, WrongCursor
 from readmodels.fingerprint import fingerprint
-from readmodels.store import Store
+from readmodels.store import ReadyCall, Store
 from readmodels.values import Call, StoredPage
 from readmodels.waiting import Freshness, Judge, Lack, Wish, progress_of, until_shown, worst
 
@@ -81,6 +82,8 @@ class Reader:
         What may not be read (`may_read` is called with the body at each look) is judged as if there were none, so that
         not even the time of the answer tells one from the other.
         """
+        if seen and not wish and (found := _at_once(of, seen, may_read)):
+            return found
         generation, name = self._generation(of), key_text(key)
         looks = iter([seen] if seen else [])
 
@@ -109,10 +112,13 @@ class Reader:
 
         return self._wait(of, read, wish)
 
-    def see(self, wanted: Sequence[tuple[type[Document], Key]], calls: Sequence[Call]) -> tuple[list[Seen], list[Any]]:
-        """(what is stored of these documents, what these calls answer) in one round trip."""
-        names = [(of.__name__, self._generation(of), key_text(key)) for of, key in wanted]
-        return self._store.see(names, calls)
+    def look(self, of: type[Document], key: Key) -> Command:
+        """The command that reads what is stored of a document now, for `see`."""
+        return store.look(of.__name__, self._generation(of), key_text(key))
+
+    def see(self, looks: Sequence[Command], calls: Sequence[Call | ReadyCall]) -> tuple[list[Seen], list[Any]]:
+        """(what is stored of documents, what these calls answer) in one round trip."""
+        return self._store.see(looks, calls)
 
     def sayable(self, of: type[Document], keys: Sequence[str]) -> dict[str, Answer]:
         """The document of each key of which something can be said now, in one round trip if that is all of them.
@@ -251,6 +257,20 @@ def reader() -> Reader:
 @cache
 def _pointer(of: type[ReadModel]) -> str:
     return f"{of.__name__}/{fingerprint(of)}"
+
+
+def _at_once(of: type[Document], seen: Seen, may_read: Callable[[bytes], bool]) -> Answer | None:
+    """What `_answer` gives for what was seen, where nothing is wished or parked and there is something to read; quicker
+    since nothing else is asked.
+    """
+    kept, stored = seen
+    progress = progress_of(kept, of.__name__)
+    if stored is None or of.__name__ in progress.parked:
+        return None
+    version, body = consistency.parse_version(stored)
+    if not body or not may_read(body):
+        return None
+    return Answer(body, Freshness(progress.stamp.at, progress.lag_seconds(of.__name__), version))
 
 
 def _answer(

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha1
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import redis
 
 from readmodels import connection, keys, limits
 from readmodels.conf import conf
-from readmodels.connection import Identified
+from readmodels.connection import Command, Identified
 from readmodels.errors import AttemptTooOld, EpochMoved, StoreLost, StoreMoved
 from readmodels.limits import Limit, Taken
 from readmodels.values import (
@@ -55,6 +55,13 @@ class StoreState:
     evicted_keys: int
     eviction_policy: str
     heartbeat: bytes | None
+
+
+class ReadyCall(NamedTuple):
+    """A script's name, and the command that runs it as it is sent."""
+
+    name: str
+    packed: bytes
 
 
 class Store:
@@ -111,16 +118,15 @@ class Store:
 
     def documents(self, read_model: str, generation: int, of: Sequence[str]) -> list[tuple[bytes | None, bytes | None]]:
         """The same for several keys, in one round trip."""
-        return self.see([(read_model, generation, key) for key in of], [])[0]
+        return self.see([look(read_model, generation, key) for key in of], [])[0]
 
     def see(
-        self, documents: Sequence[tuple[str, int, str]], calls: Sequence[Call]
+        self, looks: Sequence[Command], calls: Sequence[Call | ReadyCall]
     ) -> tuple[list[tuple[bytes | None, bytes | None]], list[Any]]:
-        """(the same for documents by read model, generation and key, what these calls answer) in one round trip."""
-        commands: list[tuple[Any, ...]] = [("MGET", *keys.with_progress(*document)) for document in documents]
-        store_id, found = self._call(calls, commands=commands)
-        seen = [(_trusted(progress, store_id), document) for progress, document in found[: len(documents)]]
-        return seen, found[len(documents) :]
+        """(the same by the commands that `look` gave, what these calls answer) in one round trip."""
+        store_id, found = self._call(calls, commands=looks)
+        seen = [(_trusted(progress, store_id), document) for progress, document in found[: len(looks)]]
+        return seen, found[len(looks) :]
 
     def page(
         self, read_model: str, generation: int, partition: str, low: str, high: str, *, is_descending: bool, rows: int
@@ -320,7 +326,7 @@ class Store:
 
     # Round trips; stored.py makes its own with them
 
-    def ask(self, commands: Sequence[tuple[Any, ...]], store_id: str | None = None) -> tuple[str, list[Any]]:
+    def ask(self, commands: Sequence[Command], store_id: str | None = None) -> tuple[str, list[Any]]:
         """(the id of the server that answered, its answers) in one round trip; StoreMoved where it is not this one."""
         return connection.ask(self._client, commands, store_id)
 
@@ -329,23 +335,32 @@ class Store:
         return self._call(calls, store_id)[1] if calls else []
 
     def _call(
-        self, calls: Sequence[Call], store_id: str | None = None, commands: Sequence[tuple[Any, ...]] = ()
+        self, calls: Sequence[Call | ReadyCall], store_id: str | None = None, commands: Sequence[Command] = ()
     ) -> tuple[str, list[Any]]:
         """Run scripts, each on keys of one slot, after the commands, in one round trip; load them where Redis has not
         seen them.
         """
-        commands = [
-            *commands,
-            *(
-                ("EVALSHA", _script(name)[1], len(script_keys), *script_keys, *arguments)
-                for name, script_keys, arguments in calls
-            ),
-        ]
+        commands = [*commands, *(call.packed if isinstance(call, ReadyCall) else _command(call) for call in calls)]
         try:
             return self.ask(commands, store_id)
         except redis.exceptions.NoScriptError:
-            self.ask([("SCRIPT", "LOAD", _script(name)[0]) for name in {name for name, _, _ in calls}])
+            self.ask([("SCRIPT", "LOAD", _script(name)[0]) for name in {call[0] for call in calls}])
             return self.ask(commands, store_id)
+
+
+def look(read_model: str, generation: int, key: str) -> Command:
+    """The command that reads a document beside its bucket's progress."""
+    return ("MGET", *keys.with_progress(read_model, generation, key))
+
+
+def ready(call: Call) -> ReadyCall:
+    """The call as it is sent, to be sent again and again."""
+    return ReadyCall(call[0], connection.packed(_command(call)))
+
+
+def _command(call: Call) -> Command:
+    name, script_keys, arguments = call
+    return ("EVALSHA", _script(name)[1], len(script_keys), *script_keys, *arguments)
 
 
 def _trusted(progress: bytes | None, store_id: str) -> bytes | None:

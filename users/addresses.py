@@ -30,7 +30,7 @@ def client_address(meta: Meta) -> str:
     Of the hops that proxies name, this is the last that is no proxy of ours; what stands before it may be made up.
     """
     found = _address(meta.get("REMOTE_ADDR", ""))
-    if found is None or not is_trusted(found):
+    if found is None or not settings.TRUSTED_PROXIES or not is_trusted(found):
         return _counted(found)
     for hop in reversed(_hops(meta)):
         address = _address(hop)
@@ -60,6 +60,7 @@ def _hops(meta: Meta) -> list[str]:
     return [hop.strip() for hop in text.split(",") if hop.strip()]
 
 
+@lru_cache(maxsize=4096)
 def _counted(address: Address | None) -> str:
     if address is None:
         return UNKNOWN

@@ -3,9 +3,8 @@ no query (simplejwt's stateless users).
 """
 
 from project.settings import *  # noqa: F403
-from project.settings import INSTALLED_APPS, READMODELS
+from project.settings import READMODELS
 
-INSTALLED_APPS = [*INSTALLED_APPS, "cacheops"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -24,5 +23,3 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": READMODELS["REDIS_URL"]}}
-CACHEOPS_REDIS = READMODELS["REDIS_URL"]
-CACHEOPS = {"orders.*": {"ops": "all", "timeout": 3600}, "users.user": {"ops": "all", "timeout": 3600}}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import product
+from unittest.mock import Mock
 
 import pytest
 from django.test import override_settings
@@ -113,10 +114,12 @@ def test_support_takes_it_to_whatever_there_is(both):
 
 
 def test_inside_of_django_rest_framework_is_spared(both, monkeypatch):
-    monkeypatch.setattr(APIView, "dispatch", None)
-    assert _answer(wsgi.django, OWN[0], bearer(both, "ada"))[0] == "200 OK"
-    with pytest.raises(TypeError), override_settings(SHORTCUT=Shortcut.OFF):
-        _answer(wsgi.django, OWN[0], bearer(both, "ada"))
+    dispatched = Mock(side_effect=APIView.dispatch)
+    monkeypatch.setattr(APIView, "dispatch", lambda *args, **kwargs: dispatched(*args, **kwargs))
+    for shortcut, count in ((Shortcut.DJANGO, 0), (Shortcut.OFF, 1)):
+        with override_settings(SHORTCUT=shortcut):
+            _answer(wsgi.django, OWN[0], bearer(both, "ada"))
+        assert dispatched.call_count == count
 
 
 def test_anybody_takes_it_to_what_is_public(both):
