@@ -133,8 +133,11 @@ IS_DUE = f"key IS NOT NULL AND (not_before IS NULL OR not_before <= clock_timest
 
 def truncations(cursor: CursorWrapper) -> list[Change]:
     """The truncated tables that the cursor's snapshot shows; they wait for a rebuild, no projector takes them."""
-    cursor.execute(f"SELECT {COLUMNS} FROM readmodels_change WHERE key IS NULL ORDER BY id")
-    return [_change(row) for row in cursor.fetchall()]
+    [rows] = together.ask(cursor, [ASKING_TRUNCATIONS])
+    return changes_in(rows)
+
+
+ASKING_TRUNCATIONS: Statement = (f"SELECT {COLUMNS} FROM readmodels_change WHERE key IS NULL ORDER BY id", [])
 
 
 def _change(row: tuple[Any, ...]) -> Change:
