@@ -7,7 +7,8 @@ from uuid import uuid4
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from readmodels import keys, models
+from readmodels import keys, models, together
+from readmodels.together import Rows, Statement
 
 FROM_MARKERS = "FROM unnest(%s::int[], %s::text[]) AS m (number, marker) WHERE b.number = m.number"
 
@@ -22,9 +23,21 @@ class Buckets:
 
 def read(cursor: CursorWrapper) -> Buckets:
     """The buckets as the cursor's snapshot shows them."""
-    cursor.execute("SELECT marker, is_filled FROM readmodels_bucket ORDER BY number")
-    rows = cursor.fetchall()
-    return Buckets([marker for marker, _ in rows], frozenset(b for b, (_, is_filled) in enumerate(rows) if is_filled))
+    [rows] = together.ask(cursor, [ASKING])
+    return found_in(rows)
+
+
+# One row: with one for each bucket, asking took three times as long.
+ASKING: Statement = (
+    "SELECT array_agg(marker ORDER BY number), array_agg(number) FILTER (WHERE is_filled) FROM readmodels_bucket",
+    [],
+)
+
+
+def found_in(rows: Rows) -> Buckets:
+    """The buckets that ASKING found."""
+    [(markers, filled)] = rows
+    return Buckets(markers or [], frozenset(filled or ()))
 
 
 def now() -> Buckets:

@@ -6,6 +6,7 @@ reaches (an order inserted by a concurrent transaction would stay stale for ever
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
 from typing import Any
@@ -14,11 +15,12 @@ from urllib.parse import quote
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from readmodels import faults
+from readmodels import faults, together
 from readmodels.generations import Generation
 from readmodels.outbox import Change
 from readmodels.plan import Dependency, Plan
 from readmodels.positions import SEPARATOR, row_key
+from readmodels.together import Rows, Statement
 from readmodels.values import DocumentWrite, RowWrite
 
 Write = DocumentWrite | RowWrite
@@ -35,6 +37,42 @@ def writes_for(
 
     A change that is `wide` in the read model makes here only what its own row does; the bulk lane does the rest.
     """
+    return writes_for_each(cursor, [generation], changes, wide)[0]
+
+
+def writes_for_each(
+    cursor: CursorWrapper,
+    generations: Sequence[Generation],
+    changes: Sequence[Change],
+    wide: Mapping[int, Set[str]] = MappingProxyType({}),
+) -> list[list[Write]]:
+    """The same for several generations, in one trip but for what is rare."""
+    every = [_touched(cursor, generation, changes, wide) for generation in generations]
+    found = iter(together.ask(cursor, [statement for touched in every for statement in touched.statements]))
+    return [_writes(cursor, touched, found) for touched in every]
+
+
+@dataclass(frozen=True)
+class Touched:
+    """Documents by their keys, or rows by their root rows', that changes touch in a generation.
+
+    And the statements that ask for what is there now, then those that ask where rows were that may have moved.
+    """
+
+    generation: Generation
+    keys: set[str]
+    builds: Sequence[Statement] = ()
+    before: Sequence[Statement] = ()
+
+    @property
+    def statements(self) -> list[Statement]:
+        """All of them."""
+        return [*self.builds, *self.before]
+
+
+def _touched(
+    cursor: CursorWrapper, generation: Generation, changes: Sequence[Change], wide: Mapping[int, Set[str]]
+) -> Touched:
     plan = generation.plan
     changes = [change for change in changes if change.is_for(generation.id)]
     own = [change for change in changes if _is_child(change, plan)]
@@ -47,11 +85,30 @@ def writes_for(
             roots |= _roots(cursor, dependency, relevant)
         if _is_root(plan, dependency):
             own += relevant
-    if not roots and not own:
-        return []
+    keys, before = roots, []
     if plan.kind == "document":
-        return _documents(cursor, generation, _document_keys(cursor, plan, roots, own))
-    return _rows(cursor, generation, roots, own)
+        keys = _document_keys(cursor, plan, roots, own)
+    else:
+        before = _asking_before(plan, [change for change in own if _may_have_moved(plan, change)])
+    return Touched(generation, keys, _asking_builds(generation, keys), before)
+
+
+def _writes(cursor: CursorWrapper, touched: Touched, found: Iterator[Rows]) -> list[Write]:
+    """What the touched are, found by its statements in their order; body None for what is not there (any more)."""
+    generation, plan = touched.generation, touched.generation.plan
+    built = _made(generation, [row for _ in touched.builds for row in next(found)])
+    before = {(row_id, partition) for _ in touched.before for row_id, partition in next(found)}
+    if plan.kind == "document":
+        gone = touched.keys - {write.key for write in built if isinstance(write, DocumentWrite)}
+        return [*built, *(_document(generation, key, None) for key in sorted(gone))]
+    # Where each root row has a row here, that is where it is: only those without one may have to be taken off.
+    left = touched.keys if len(built) < len(touched.keys) else ()
+    places = before | {(row_id, partition) for row_id, partition in _in_chunks(cursor, plan.placed_sql, left)}
+    places -= {(row.row_id, row.partition) for row in built if isinstance(row, RowWrite)}
+    return [
+        *built,
+        *(RowWrite(plan.name, generation.number, partition, row_id) for row_id, partition in sorted(places)),
+    ]
 
 
 def places(cursor: CursorWrapper, generation: Generation, roots: set[str], own: Sequence[Change]) -> list[Write]:
@@ -166,11 +223,20 @@ def root_builds(cursor: CursorWrapper, generation: Generation, roots: Collection
 
 def builds(cursor: CursorWrapper, generation: Generation, keys: Collection[str]) -> list[Write]:
     """The documents of these keys, or the rows of these root keys, that there are."""
+    return _made(generation, [row for rows in together.ask(cursor, _asking_builds(generation, keys)) for row in rows])
+
+
+def _asking_builds(generation: Generation, keys: Collection[str]) -> list[Statement]:
+    if not keys:
+        return []
     faults.reached(faults.AMID_BUILD, generation.plan.name, keys)
-    found = _in_chunks(cursor, generation.plan.build_sql, keys)
+    return _chunked(generation.plan.build_sql, keys)
+
+
+def _made(generation: Generation, rows: Rows) -> list[Write]:
     if generation.plan.kind == "document":
-        return [_document(generation, key, body) for key, body in found]
-    return [_row(generation, row) for row in found]
+        return [_document(generation, key, body) for key, body in rows]
+    return [_row(generation, row) for row in rows]
 
 
 def _is_root(plan: Plan, dependency: Dependency) -> bool:
@@ -194,34 +260,34 @@ def _document_keys(cursor: CursorWrapper, plan: Plan, roots: set[str], own: Iter
     if plan.key_column == plan.root_pk or plan.key_column is None:
         return roots
     before = {key for change in own for key in change.values(plan.key_column)}
-    return before | {key for [key] in _in_chunks(cursor, plan.placed_sql or "", roots)}
-
-
-def _documents(cursor: CursorWrapper, generation: Generation, keys: set[str]) -> list[Write]:
-    built = builds(cursor, generation, keys)
-    gone = keys - {write.key for write in built if isinstance(write, DocumentWrite)}
-    return [*built, *(_document(generation, key, None) for key in sorted(gone))]
+    return before | {key for [key] in _in_chunks(cursor, plan.placed_sql, roots)}
 
 
 def _document(generation: Generation, key: str, body: str | None) -> DocumentWrite:
     return DocumentWrite(generation.plan.name, generation.number, key, body)
 
 
-def _rows(cursor: CursorWrapper, generation: Generation, roots: set[str], own: Sequence[Change]) -> list[Write]:
-    plan = generation.plan
-    built = builds(cursor, generation, roots)
-    places = {(row_id, partition) for row_id, partition in _places(cursor, plan, roots, own)}
-    gone = places - {(row.row_id, row.partition) for row in built if isinstance(row, RowWrite)}
-    return [*built, *(RowWrite(plan.name, generation.number, partition, row_id) for row_id, partition in sorted(gone))]
+def _may_have_moved(plan: Plan, change: Change) -> bool:
+    """Whether the row may have been in another partition before the change; where it was before that, the change that
+    took it from there says.
+    """
+    if change.before is None or change.after is None:
+        return True
+    before, after = change.before, change.after
+    return any(before.get(column) != after.get(column) for column in plan.routes[plan.root_table])
 
 
 def _places(cursor: CursorWrapper, plan: Plan, roots: set[str], own: Sequence[Change]) -> Iterator[tuple[str, str]]:
     """(row id, partition) where the rows may have been: those of their records before, and of the rows now."""
-    records = [change.before for change in own if change.before]
-    for start in range(0, len(records), CHUNK):
-        cursor.execute(plan.record_sql or "", [json.dumps(records[start : start + CHUNK])])
-        yield from cursor.fetchall()
-    yield from _in_chunks(cursor, plan.placed_sql or "", roots)
+    for rows in together.ask(cursor, [*_asking_before(plan, own), *_chunked(plan.placed_sql, roots)]):
+        yield from rows
+
+
+def _asking_before(plan: Plan, changes: Sequence[Change]) -> list[Statement]:
+    """The statements that ask for (row id, partition) of the changes' records before."""
+    records = [change.before for change in changes if change.before]
+    sql = plan.record_sql or ""
+    return [(sql, [json.dumps(records[start : start + CHUNK])]) for start in range(0, len(records), CHUNK)]
 
 
 def _row(generation: Generation, row: Sequence[Any]) -> RowWrite:
@@ -261,13 +327,12 @@ def measure(facet: str, name: str) -> str:
     return f"{facet}|{name}"
 
 
-def _in_chunks(cursor: CursorWrapper, sql: str, keys: Collection[str]) -> list[tuple[Any, ...]]:
-    """Run a statement that takes one array of keys, a bounded number at a time."""
-    if not sql:
-        return []
+def _in_chunks(cursor: CursorWrapper, sql: str, keys: Collection[str]) -> Rows:
+    """The rows of a statement that takes one array of keys."""
+    return [row for rows in together.ask(cursor, _chunked(sql, keys)) for row in rows]
+
+
+def _chunked(sql: str, keys: Collection[str]) -> list[Statement]:
+    """The statement for a bounded number of keys at a time."""
     ordered = sorted(keys)
-    rows: list[tuple[Any, ...]] = []
-    for start in range(0, len(ordered), CHUNK):
-        cursor.execute(sql, [ordered[start : start + CHUNK]])
-        rows += cursor.fetchall()
-    return rows
+    return [(sql, [ordered[start : start + CHUNK]]) for start in range(0, len(ordered), CHUNK)] if sql else []

@@ -75,7 +75,7 @@ class Conf:
     # Of a followed partition, so many changes are known, and this long after the last who followed it.
     live_recent_rows: int = 200
     live_recent_seconds: int = 3600
-    # A write may wait for the broker twice, for the flag and for the message, and stays within a second all the same.
+    # A write may wait for the broker twice, to connect and to be answered, and stays within a second all the same.
     broker_timeout_seconds: float = 0.4
     # How long writes leave a broker alone that did not answer, or took longer than that.
     broker_pause_seconds: float = 5.0

@@ -20,7 +20,7 @@ from django.core import signing
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from readmodels import deadletters, outbox
+from readmodels import deadletters, outbox, together
 from readmodels.building import concerns
 from readmodels.capture import CAPTURED
 from readmodels.conf import conf
@@ -198,8 +198,9 @@ def progress(
     oldest pending one on. A read model is doubtful while changes that a Redis had lost are projected again.
     """
     names = {generation.plan.name for generation in generations}
-    pending = outbox.pending(cursor, applied, conf().pending_changes)
-    parked = deadletters.parked(cursor, conf().pending_changes)
+    most = conf().pending_changes
+    *unapplied, letters = together.ask(cursor, [*outbox.asking_pending(applied, most), deadletters.asking_parked(most)])
+    pending, parked = outbox.pending_in(unapplied, most), deadletters.parked_in(letters, most)
     by_model: dict[str, set[int]] = defaultdict(set)
     oldest: dict[str, float] = {}
     if pending is None or parked is None:

@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from readmodels import acknowledged, models, outbox
 from readmodels.errors import Died
 from readmodels.snapshot import Snapshot, is_visible
+from readmodels.together import Rows, Statement
 
 log = structlog.get_logger()
 
@@ -196,16 +197,17 @@ def _was_erased_since(cursor: CursorWrapper, seen_in: Snapshot) -> bool:
     return bool(epoch > seen_in.epoch or (epoch == seen_in.epoch and not is_visible(xid, seen_in.text)))
 
 
-def exist(cursor: CursorWrapper) -> bool:
-    """Whether anything is parked, as the cursor's snapshot shows it."""
-    cursor.execute("SELECT EXISTS (SELECT FROM readmodels_dead_letter)")
-    return bool(cursor.fetchone()[0])
+# One row: whether anything is parked.
+ASKING_ANY: Statement = ("SELECT EXISTS (SELECT FROM readmodels_dead_letter)", [])
 
 
-def parked(cursor: CursorWrapper, limit: int) -> list[Parked] | None:
-    """What is parked, as the cursor's snapshot shows it; None: more than the limit."""
-    cursor.execute("SELECT read_model, key, writers FROM readmodels_dead_letter ORDER BY id LIMIT %s", [limit + 1])
-    rows = cursor.fetchall()
+def asking_parked(limit: int) -> Statement:
+    """The statement that asks what is parked, for `parked_in`."""
+    return "SELECT read_model, key, writers FROM readmodels_dead_letter ORDER BY id LIMIT %s", [limit + 1]
+
+
+def parked_in(rows: Rows, limit: int) -> list[Parked] | None:
+    """What such a statement found; None: more than the limit."""
     return None if len(rows) > limit else [Parked(*row) for row in rows]
 
 

@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
-from readmodels import buckets, capture, models, snapshot
+from readmodels import buckets, capture, models, snapshot, together
 from readmodels.compiler import compile_plan
 from readmodels.conf import conf
 from readmodels.declare import declared
@@ -21,6 +21,7 @@ from readmodels.fingerprint import fingerprint
 from readmodels.models import GIVEN_UP, PREVIOUS, GenerationState
 from readmodels.plan import FORMAT, Plan, from_data
 from readmodels.store import Store
+from readmodels.together import Rows, Statement
 
 log = structlog.get_logger()
 
@@ -44,20 +45,30 @@ def current(cursor: CursorWrapper) -> list[Generation]:
 
     Those that only newer code can build are not among them.
     """
-    return [generation for generation in _registered(cursor, GIVEN_UP) if not generation.plan.is_newer]
+    [rows] = together.ask(cursor, [ASKING_CURRENT])
+    return current_in(cursor, rows)
+
+
+def current_in(cursor: CursorWrapper, rows: Rows) -> list[Generation]:
+    """Those that ASKING_CURRENT found in the cursor's snapshot."""
+    return [generation for generation in _known(cursor, rows) if not generation.plan.is_newer]
 
 
 def every(cursor: CursorWrapper) -> list[Generation]:
     """All that Redis may hold anything of, as the cursor's snapshot shows them: also given up, also of newer code."""
-    return _registered(cursor, ())
+    [rows] = together.ask(cursor, [_asking(())])
+    return _known(cursor, rows)
 
 
-def _registered(cursor: CursorWrapper, ignored: Sequence[GenerationState]) -> list[Generation]:
-    cursor.execute(
-        "SELECT id, number, state, fingerprint FROM readmodels_generation WHERE state <> ALL(%s) ORDER BY id",
-        [list(ignored)],
-    )
-    rows = cursor.fetchall()
+def _asking(ignored: Sequence[GenerationState]) -> Statement:
+    sql = "SELECT id, number, state, fingerprint FROM readmodels_generation WHERE state <> ALL(%s) ORDER BY id"
+    return sql, [list(ignored)]
+
+
+ASKING_CURRENT = _asking(GIVEN_UP)
+
+
+def _known(cursor: CursorWrapper, rows: Rows) -> list[Generation]:
     unknown = [id for id, *_ in rows if id not in _plans]
     if unknown:
         cursor.execute("SELECT id, plan::text FROM readmodels_generation WHERE id = ANY(%s)", [unknown])

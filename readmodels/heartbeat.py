@@ -14,12 +14,13 @@ import structlog
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from readmodels import acknowledged, buckets, consistency, eviction, keys, outbox, snapshot
+from readmodels import acknowledged, buckets, consistency, eviction, keys, outbox, snapshot, together
 from readmodels.conf import conf
 from readmodels.consistency import Stamp
 from readmodels.models import GenerationState
 from readmodels.snapshot import Snapshot, is_visible
 from readmodels.store import Store, StoreState
+from readmodels.together import Statement
 
 log = structlog.get_logger()
 
@@ -62,8 +63,8 @@ def beat(store: Store) -> None:
 
     Raises EpochMoved where PostgreSQL may have gone back, which is to be settled first.
     """
-    with snapshot.reading() as (cursor, now):
-        known = _known(cursor)
+    with snapshot.reading_at_once([ASKING_KNOWN]) as (_, now, [[row]]):
+        known = Known(*row)
     state = store.state()  # after what PostgreSQL knows: another's beat in between only adds to the count
     found = _parse(state.heartbeat)
     if state.eviction_policy != eviction.REQUIRED:
@@ -93,8 +94,14 @@ def note_filled(cursor: CursorWrapper, since: Snapshot) -> None:
 
 
 def _known(cursor: CursorWrapper) -> Known:
-    cursor.execute("SELECT beats, store_id, evicted_keys, replays, filled_epoch, filled_xid FROM readmodels_heartbeat")
-    return Known(*cursor.fetchone())
+    [[row]] = together.ask(cursor, [ASKING_KNOWN])
+    return Known(*row)
+
+
+ASKING_KNOWN: Statement = (
+    "SELECT beats, store_id, evicted_keys, replays, filled_epoch, filled_xid FROM readmodels_heartbeat",
+    [],
+)
 
 
 def _parse(stored: bytes | None) -> Beat | None:

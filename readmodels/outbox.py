@@ -12,8 +12,9 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from readmodels import acknowledged, newer_code
+from readmodels import acknowledged, newer_code, together
 from readmodels.snapshot import Snapshot, require_same
+from readmodels.together import Rows, Statement
 
 # How many projectors can work side by side in a lane; a power of two, since a shard is the key's hash masked.
 SHARDS = 8
@@ -98,12 +99,22 @@ def visible(
     cursor: CursorWrapper, shards: Sequence[int], limit: int, only: Sequence[int] | None = None
 ) -> list[Change]:
     """The oldest changes of the shards that the snapshot shows and that are due; of `only` these ids, if given."""
-    cursor.execute(
+    [rows] = together.ask(cursor, [asking_visible(shards, limit, only)])
+    return changes_in(rows)
+
+
+def asking_visible(shards: Sequence[int], limit: int, only: Sequence[int] | None = None) -> Statement:
+    """The statement that asks for these, for `changes_in`."""
+    return (
         f"SELECT {COLUMNS} FROM readmodels_change WHERE shard = ANY(%s) AND (id = ANY(%s) OR (%s AND {IS_DUE}))"
         " ORDER BY id LIMIT %s",
         [list(shards), list(only or ()), only is None, limit],
     )
-    return [_change(row) for row in cursor.fetchall()]
+
+
+def changes_in(rows: Rows) -> list[Change]:
+    """The changes that such a statement found."""
+    return [_change(row) for row in rows]
 
 
 def due(shards: Sequence[int], limit: int) -> list[int]:
@@ -122,8 +133,11 @@ IS_DUE = f"key IS NOT NULL AND (not_before IS NULL OR not_before <= clock_timest
 
 def truncations(cursor: CursorWrapper) -> list[Change]:
     """The truncated tables that the cursor's snapshot shows; they wait for a rebuild, no projector takes them."""
-    cursor.execute(f"SELECT {COLUMNS} FROM readmodels_change WHERE key IS NULL ORDER BY id")
-    return [_change(row) for row in cursor.fetchall()]
+    [rows] = together.ask(cursor, [ASKING_TRUNCATIONS])
+    return changes_in(rows)
+
+
+ASKING_TRUNCATIONS: Statement = (f"SELECT {COLUMNS} FROM readmodels_change WHERE key IS NULL ORDER BY id", [])
 
 
 def _change(row: tuple[Any, ...]) -> Change:
@@ -131,28 +145,29 @@ def _change(row: tuple[Any, ...]) -> Change:
     return Change(*(*row[:-4], before, after, *row[-2:]))
 
 
-def pending(cursor: CursorWrapper, without: Sequence[Change], limit: int) -> list[Pending] | None:
-    """The transactions with changes other than the given ones that the snapshot shows; None: more than can be named.
+def asking_pending(without: Sequence[Change], limit: int) -> list[Statement]:
+    """The statements that ask which transactions have changes other than the given ones, for `pending_in`.
 
     Changes of the live lane are read, `limit` at the most; of the bulk lane, which may hold many for each transaction,
     the groups are read off an index. What is left for newer code is pending for its generation's read model.
     """
-    cursor.execute(
-        "SELECT xid, source, columns, read_models, min(at), count(*) FROM"
-        " (SELECT * FROM readmodels_change WHERE shard BETWEEN 0 AND %s AND id <> ALL(%s) LIMIT %s) few"
-        " GROUP BY xid, source, columns, read_models",
-        [SHARDS - 1, [change.id for change in without], limit + 1],
-    )
-    live = cursor.fetchall()
-    cursor.execute(BULK_GROUPS, [limit + 1])
-    groups = cursor.fetchall()
-    cursor.execute(newer_code.GROUPS, [limit + 1])
-    groups += cursor.fetchall()
-    others = [(xid, "", None, models, at) for writers, models, at in groups for xid in writers]
+    few = [SHARDS - 1, [change.id for change in without], limit + 1]
+    return [(LIVE_GROUPS, few), (BULK_GROUPS, [limit + 1]), (newer_code.GROUPS, [limit + 1])]
+
+
+def pending_in(found: Sequence[Rows], limit: int) -> list[Pending] | None:
+    """The transactions that such statements found; None: more than can be named."""
+    live, bulk, newer = found
+    others = [(xid, "", None, models, at) for writers, models, at in [*bulk, *newer] for xid in writers]
     if sum(count for *_, count in live) > limit or len(others) > limit:
         return None
     return [*(Pending(*row) for *row, _ in live), *(Pending(*row) for row in others)]
 
+
+LIVE_GROUPS = """
+    SELECT xid, source, columns, read_models, min(at), count(*) FROM
+    (SELECT * FROM readmodels_change WHERE shard BETWEEN 0 AND %s AND id <> ALL(%s) LIMIT %s) few
+    GROUP BY xid, source, columns, read_models"""
 
 # A loose scan of readmodels_change_bulk_group: from each group straight to the next.
 BULK_GROUPS = f"""
@@ -200,7 +215,8 @@ def acknowledge(changes: Sequence[Change], seen_in: Snapshot, left: Mapping[int,
     if not changes:
         return 0
     wide = json.dumps({id: sorted(read_models) for id, read_models in (left or {}).items()})
-    with transaction.atomic(), connection.cursor() as cursor:
+    # Where a transaction is under way an error ends all of it, as it does here; a savepoint would be two trips.
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(ACKNOWLEDGE, [*_names(changes), seen_in.epoch, wide])
         count = int(cursor.fetchone()[0])
         # Last: to have kept a row excludes whoever changes the trust in a Redis (heartbeat.py) until this has ended.

@@ -193,22 +193,24 @@ def read(
     """
     limit = limit or conf().batch_rows
     started_ms = store.now_ms()
-    with snapshot.reading() as (cursor, now):
-        visible = outbox.visible(cursor, shards, limit, only)
+    asking = [outbox.asking_visible(shards, limit, only), generations.ASKING_CURRENT]
+    asking += [buckets.ASKING, deadletters.ASKING_ANY]
+    with snapshot.reading_at_once(asking) as (cursor, now, [changes, registered, markers, [[is_any_parked]]]):
+        visible = outbox.changes_in(changes)
         is_full = len(visible) == limit
         suspects = [change for change in visible if change.attempts] if only is None else []
         if suspects:
             visible = [change for change in visible if not change.attempts]
             if not visible:
                 raise isolation.Suspect
-        current = generations.current(cursor) if of is None else [of]
-        known = buckets.read(cursor)
+        current = generations.current_in(cursor, registered) if of is None else [of]
+        known = buckets.found_in(markers)
         if wide is None:
             chosen = fan_out.choose(cursor, current, visible, conf().fan_out_documents)
         else:
             chosen = Chosen(visible, wide)
-        by_generation = [building.writes_for(cursor, each, chosen.changes, chosen.wide) for each in current]
-        made = building.made(current, by_generation) if deadletters.exist(cursor) else []
+        by_generation = building.writes_for_each(cursor, current, chosen.changes, chosen.wide)
+        made = building.made(current, by_generation) if is_any_parked else []
         is_full = is_full or len(chosen.changes) < len(visible)
         # What the bulk lane has done, the next sweep says.
         is_told = not is_full and not chosen.wide and of is None and set(shards) <= set(Lane.LIVE.value)

@@ -14,9 +14,11 @@ import structlog
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from readmodels import together
 from readmodels.errors import EpochMoved, NotPrimary, StoreMoved
 from readmodels.models import Clock, Heartbeat
 from readmodels.store import Store
+from readmodels.together import Rows, Statement
 
 log = structlog.get_logger()
 
@@ -36,6 +38,8 @@ CLOCK_SQL = f"""
            pg_snapshot_xmax(s.now)::text::bigint - 1 - (SELECT count(*) FROM pg_snapshot_xip(s.now)),
            statement_timestamp(), h.store_id, h.replays
     FROM readmodels_clock c, readmodels_heartbeat h, (SELECT pg_current_snapshot() AS now) s"""
+
+BEGINNING: Statement = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", [])
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,20 @@ def reading() -> Iterator[tuple[CursorWrapper, Snapshot]]:
 
     Raises NotPrimary on a standby, EpochMoved when PostgreSQL may have gone back: raise the epoch and begin anew.
     """
+    with reading_at_once([]) as (cursor, now, _):
+        yield cursor, now
+
+
+@contextmanager
+def reading_at_once(statements: Sequence[Statement]) -> Iterator[tuple[CursorWrapper, Snapshot, list[Rows]]]:
+    """The same with the rows of these statements, which come in the trip that begins it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_is_in_recovery()")
         if cursor.fetchone() == (True,):
             raise NotPrimary("the database is a standby; point DATABASE_URL at the primary")
         with transaction.atomic():
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            yield cursor, _read_clock(cursor)
+            _, clock, *rows = together.ask(cursor, [BEGINNING, (CLOCK_SQL, []), *statements])
+            yield cursor, _snapshot(clock), rows
 
 
 def start_clock() -> None:
@@ -131,7 +142,11 @@ def raise_epoch(store: Store) -> int:
 
 def _read_clock(cursor: CursorWrapper) -> Snapshot:
     cursor.execute(CLOCK_SQL)
-    row = cursor.fetchone()
+    return _snapshot(cursor.fetchall())
+
+
+def _snapshot(rows: Rows) -> Snapshot:
+    row = rows[0] if rows else None
     if row is None or not row[2]:
         raise EpochMoved(f"PostgreSQL was restarted, recovered or replaced since epoch {row[0] if row else 0}")
     epoch, timeline_epoch, _, text, number, at, store_id, replays = row

@@ -74,9 +74,8 @@ class Store:
 
     def now_ms(self) -> int:
         """Redis's own clock, by which the age of an attempt is judged."""
-        with connection.available():
-            seconds, microseconds = self._client.time()
-        return seconds * 1000 + microseconds // 1000
+        [(seconds, microseconds)] = self.ask([("TIME",)])[1]
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     def apply(self, attempt: Attempt, writes: Sequence[DocumentWrite | RowWrite]) -> None:
         """Every write is stored, or a newer one is. Raises StoreLost, AttemptTooOld or EpochMoved if one is refused,
@@ -210,11 +209,8 @@ class Store:
 
     def markers(self) -> list[str | None]:
         """The markers that the buckets carry."""
-        with connection.available():
-            pipeline = self._client.pipeline(transaction=False)
-            for bucket in range(keys.BUCKETS):
-                pipeline.get(keys.marker(bucket))
-            return [marker.decode() if marker else None for marker in pipeline.execute()]
+        _, found = self.ask([("GET", keys.marker(bucket)) for bucket in range(keys.BUCKETS)])
+        return [marker.decode() if marker else None for marker in found]
 
     def begin_buckets(self, markers: Mapping[int, str]) -> None:
         """The buckets are empty and carry these markers: writes may come; without progress no query is answered.
@@ -252,11 +248,8 @@ class Store:
 
     def take_leases(self, names: Sequence[str], holder: str, seconds: int) -> list[str]:
         """The leases that were free are the holder's for so long; returns their names."""
-        with connection.available():
-            pipeline = self._client.pipeline(transaction=False)
-            for name in names:
-                pipeline.set(keys.lease(name), holder, nx=True, px=seconds * 1000)
-            return [name for name, is_taken in zip(names, pipeline.execute(), strict=True) if is_taken]
+        _, taken = self.ask([("SET", keys.lease(name), holder, "NX", "PX", seconds * 1000) for name in names])
+        return [name for name, is_taken in zip(names, taken, strict=True) if is_taken]
 
     def give_back(self, names: Sequence[str], holder: str) -> None:
         """The holder's leases are free; one that ran out and went to another is left alone."""

@@ -39,9 +39,10 @@ def sweep(store: Store, ask_for_repair: Callable[[], object], ask_for_bulk: Call
 
 def publish_progress(store: Store) -> None:
     """Every filled bucket says what the read models have applied, as of one snapshot taken now."""
-    with snapshot.reading() as (cursor, now):
-        known = buckets.read(cursor)
-        progress = consistency.progress(cursor, now, generations.current(cursor), [])
+    asking = [buckets.ASKING, generations.ASKING_CURRENT]
+    with snapshot.reading_at_once(asking) as (cursor, now, [markers, registered]):
+        known = buckets.found_in(markers)
+        progress = consistency.progress(cursor, now, generations.current_in(cursor, registered), [])
     store.put_progress(known.filled, known.markers, now.version, now.store_id, progress)
 
 

@@ -9,7 +9,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from readmodels import chores, projector, scrub, sweeping
 from readmodels.outbox import Lane
 from readmodels.store import Store
-from readmodels.wake import Wake, clear_flag
+from readmodels.wake import Wake, clear_flag, send
 
 log = structlog.get_logger()
 
@@ -87,4 +87,4 @@ def ask_for_bulk() -> None:
     drain_bulk.apply_async(expires=1.0)
 
 
-wake = Wake(publish=drain.delay)
+wake = Wake(send)

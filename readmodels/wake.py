@@ -6,13 +6,14 @@ import re
 import time
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import structlog
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from readmodels import connection, trace
+from readmodels import connection, message, trace
 from readmodels.conf import conf
 from readmodels.declare import declared
 from readmodels.errors import BrokerUnavailable
@@ -23,13 +24,14 @@ log = structlog.get_logger()
 FLAG = "readmodels:wake"
 # A flag left behind by a lost message holds back wakes no longer than the sweep takes to find the work.
 FLAG_MS = 1000
+SCRIPT = Path(__file__).parent / "scripts" / "wake.lua"
 
 
 class Wake:
-    """Publishes wakes, coalesced by a flag in the broker; after a failure it leaves the broker alone for a while."""
+    """Sends wakes; after a failure it leaves the broker alone for a while."""
 
-    def __init__(self, publish: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._publish = publish
+    def __init__(self, send: Callable[[], object], clock: Callable[[], float] = time.monotonic) -> None:
+        self._send = send
         self._clock = clock
         self._closed_until = 0.0
 
@@ -39,8 +41,7 @@ class Wake:
         if started < self._closed_until:
             return
         try:
-            if raise_flag():
-                self._publish()
+            self._send()
         except Exception as error:  # whatever the broker's client raises, the write has committed and stands
             self._pause(str(error))
         else:
@@ -53,9 +54,15 @@ class Wake:
         log.warning("wake_failed", reason=reason, pause_seconds=conf().broker_pause_seconds)
 
 
-def raise_flag() -> bool:
-    """The flag is up; True when it was not before."""
-    return bool(connection.broker().set(FLAG, 1, nx=True, px=FLAG_MS))
+def send() -> bool:
+    """A wake waits for a worker; False: one was sent that no worker has taken yet. In one trip, since a write waits."""
+    return bool(_script()(keys=[FLAG, message.QUEUE], args=[FLAG_MS, message.made()]))
+
+
+@cache
+def _script() -> Callable[..., object]:
+    """Loads itself where the broker does not know it (any more)."""
+    return connection.broker().register_script(SCRIPT.read_text())
 
 
 def clear_flag() -> None:

@@ -21,6 +21,13 @@ CONTENDERS = {
         "DRF on Django's Redis cache",
         "DRF on django-cacheops",
     },
+    "commit_to_visible": {
+        "ours",
+        "ours, by a relay without a broker",
+        "one Celery task per change",
+        "the same, database connections kept",
+    },
+    "write_path": {"without capture", "ours", "a .delay() for the order", "a .delay() for each saved row"},
     "size": {"ours: OrderDetail", "the bare JSON, by SET of order:ID", "at the end"},
     "growth": {"10", "10,000", "0", "950"},
 }

@@ -143,7 +143,8 @@ class CoalescesInPlace(RightAttempt):
 def connect() -> psycopg.Connection:
     """A connection to the test database beside Django's, without autocommit; jsonb comes as text, as Django has it."""
     parameters = connection.get_connection_params()
-    del parameters["cursor_factory"], parameters["context"]
+    del parameters["context"]
+    parameters["cursor_factory"] = psycopg.ClientCursor
     made = psycopg.connect(**parameters)
     made.adapters.register_loader("jsonb", TextLoader)
     return made

@@ -1,5 +1,6 @@
 """When a write wakes the worker: once per transaction that wrote to a captured table, after it has committed."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from psycopg import sql
 
 from orders.models import Product
 from readmodels import connection as redis_connection
-from readmodels import wake
+from readmodels import message, tasks, wake
 from tests.rows import add_product, add_user
 from users.models import User
 
@@ -134,15 +135,38 @@ def test_second_connect_installs_nothing_more(wakes):
 
 
 def test_flag_goes_down_by_itself(store):
-    assert wake.raise_flag()
-    assert not wake.raise_flag()
+    assert wake.send()
+    assert not wake.send()
     assert 0 < redis_connection.broker().pttl(wake.FLAG) <= 1000
     wake.clear_flag()
-    assert wake.raise_flag()
+    assert wake.send()
+
+
+def test_flag_that_is_up_sends_nothing(store):
+    wake.send(), wake.send()
+    assert redis_connection.broker().llen(message.QUEUE) == 1
+
+
+def test_broker_that_forgot_the_script_learns_it(store):
+    wake.send()
+    redis_connection.broker().script_flush()
+    wake.clear_flag()
+    assert wake.send()
+
+
+def test_message_is_the_one_that_celery_sends(store):
+    wake.send()
+    tasks.drain.delay()
+    theirs, ours = (json.loads(sent) for sent in redis_connection.broker().lrange(message.QUEUE, 0, 1))
+    named = ours["headers"]["id"]
+    for part in ("headers", "properties"):
+        told = {name: value for name, value in ours.pop(part).items() if value != named}
+        assert told == {name: value for name, value in theirs.pop(part).items() if name in told}
+    assert ours == theirs
 
 
 def test_write_leaves_one_message_for_the_worker(store):
-    """The whole way: a commit, the flag, Celery, the broker's list for live changes."""
+    """The whole way: a commit, the flag, the broker's list for live changes."""
     for _ in range(5):
         add_product()
-    assert redis_connection.broker().llen("live") == 1
+    assert redis_connection.broker().llen(message.QUEUE) == 1
