@@ -116,8 +116,8 @@ def test_support_takes_it_to_whatever_there_is(both):
 def test_inside_of_django_rest_framework_is_spared(both, monkeypatch):
     dispatched = Mock(side_effect=APIView.dispatch)
     monkeypatch.setattr(APIView, "dispatch", lambda *args, **kwargs: dispatched(*args, **kwargs))
-    for shortcut, count in ((Shortcut.DJANGO, 0), (Shortcut.OFF, 1)):
-        with override_settings(SHORTCUT=shortcut):
+    for way, count in ((Shortcut.DJANGO, 0), (Shortcut.OFF, 1)):
+        with override_settings(SHORTCUT=way):
             _answer(wsgi.django, OWN[0], bearer(both, "ada"))
         assert dispatched.call_count == count
 
