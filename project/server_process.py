@@ -19,7 +19,9 @@ from project import child
 from project.binaries import open_way
 from project.child import CannotStart
 
-START_SECONDS = 30
+# A server that can't start ends, and is noticed at once; one that loads a large file takes its time (a Redis of 560 MB
+# with as much behind it took longer than 30 s on a busy machine).
+START_SECONDS = 300
 # PostgreSQL writes a checkpoint before it stops.
 STOP_SECONDS = 20
 # What the kernel takes as a unix socket's path without its final NUL (macOS; Linux has 107), and our longest name.
