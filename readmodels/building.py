@@ -6,6 +6,7 @@ reaches (an order inserted by a concurrent transaction would stay stale for ever
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from functools import lru_cache
 from itertools import combinations
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +17,7 @@ from django.db.backends.utils import CursorWrapper
 
 from readmodels import faults
 from readmodels.generations import Generation
-from readmodels.outbox import Change
+from readmodels.outbox import Change, by_kind
 from readmodels.plan import Dependency, Plan
 from readmodels.positions import SEPARATOR, row_key
 from readmodels.values import DocumentWrite, RowWrite
@@ -36,11 +37,11 @@ def writes_for(
     A change that is `wide` in the read model makes here only what its own row does; the bulk lane does the rest.
     """
     plan = generation.plan
-    changes = [change for change in changes if change.is_for(generation.id)]
-    own = [change for change in changes if _is_child(change, plan)]
+    kinds = [kind for kind in by_kind(changes) if kind[0].is_for(generation.id)]
+    own = [change for kind in kinds if _is_child(kind[0], plan) for change in kind]
     roots = {change.key for change in own if change.key}
     for dependency in plan.dependencies:
-        relevant = [change for change in changes if concerns(change, dependency)]
+        relevant = [change for kind in kinds if concerns(kind[0], dependency) for change in kind]
         if dependency.touched_sql is not None:
             relevant = [change for change in relevant if plan.name not in wide.get(change.id, ())]
         if relevant:
@@ -108,6 +109,11 @@ def ways(plan: Plan, changes: Sequence[Change]) -> Iterator[tuple[str, list[str]
         relevant = [change for change in changes if _alters(change, dependency)]
         if dependency.touched_sql is not None and relevant:
             yield dependency.touched_sql, sorted(_anchors(dependency, relevant))
+
+
+def has_ways(plan: Plan, change: Change) -> bool:
+    """Whether there is such a way for the change."""
+    return any(each.touched_sql is not None and concerns(change, each) for each in plan.dependencies)
 
 
 def concerns(change: Change, dependency: Dependency) -> bool:
@@ -240,10 +246,15 @@ def _row(generation: Generation, row: Sequence[Any]) -> RowWrite:
     )
 
 
-def facets_of(filters: Sequence[str], values: Sequence[str | None]) -> list[str]:
+def facets_of(filters: Sequence[str], values: Sequence[str | None]) -> Sequence[str]:
     """The selections that a row is listed under: all rows, and each subset of its filter values."""
+    return _facets(tuple(filters), tuple(values))
+
+
+@lru_cache(maxsize=1_000)  # many rows have the same few values
+def _facets(filters: tuple[str, ...], values: tuple[str | None, ...]) -> tuple[str, ...]:
     pairs = [facet_part(name, value) for name, value in zip(filters, values, strict=True)]
-    return ["&".join(chosen) for size in range(len(pairs) + 1) for chosen in combinations(pairs, size)]
+    return tuple("&".join(chosen) for size in range(len(pairs) + 1) for chosen in combinations(pairs, size))
 
 
 def facet_part(name: str, value: str | None) -> str:
@@ -268,6 +279,12 @@ def _in_chunks(cursor: CursorWrapper, sql: str, keys: Collection[str]) -> list[t
     ordered = sorted(keys)
     rows: list[tuple[Any, ...]] = []
     for start in range(0, len(ordered), CHUNK):
-        cursor.execute(sql, [ordered[start : start + CHUNK]])
+        cursor.execute(sql, [_array(ordered[start : start + CHUNK])])
         rows += cursor.fetchall()
     return rows
+
+
+def _array(keys: Sequence[str]) -> str | list[str]:
+    """The keys as an array. Whole numbers are written out: it is quicker than to look into each for what to quote."""
+    is_plain = all(key.isascii() and key.isdigit() for key in keys)
+    return f"{{{','.join(keys)}}}" if is_plain else list(keys)

@@ -95,7 +95,8 @@ def ask(client: redis.Redis, commands: Sequence[tuple[Any, ...]], store_id: str 
         try:
             if store_id is not None and connection.store_id != store_id:
                 raise StoreMoved("another Redis answers than the one that is trusted")
-            connection.send_packed_command(connection.pack_commands(commands))
+            # In one piece: redis-py sends one for every 6 KB, and a batch of documents has a hundred of those.
+            connection.send_packed_command([b"".join(connection.pack_commands(commands))])
             answers = [_answer(connection) for _ in commands]
         except BaseException:
             connection.disconnect()  # an answer may still come, to whoever has the connection next

@@ -64,7 +64,12 @@ def limit(name: str, of: str) -> str:
 
 def document(read_model: str, generation: int, key: str) -> str:
     """Key of one document."""
-    return f"{tag(bucket_of(read_model, key))}:{read_model}:{generation}:{key}"
+    return document_in(bucket_of(read_model, key), read_model, generation, key)
+
+
+def document_in(bucket: int, read_model: str, generation: int, key: str) -> str:
+    """The same, where the document's bucket is known."""
+    return f"{tag(bucket)}:{read_model}:{generation}:{key}"
 
 
 def partition(read_model: str, generation: int, key: str) -> PartitionKeys:
