@@ -179,6 +179,20 @@ def builds(cursor: CursorWrapper, generation: Generation, keys: Collection[str])
     return [_row(generation, row) for row in found]
 
 
+def present(cursor: CursorWrapper, generation: Generation, keys: Collection[str]) -> list[Write]:
+    """Where the documents of these keys, or the rows of these root keys, would be that there are; none is built.
+
+    What is not asked for of the inner query PostgreSQL leaves out: 1 us for an order in place of 15.
+    """
+    plan = generation.plan
+    names = ("key",) if plan.kind == "document" else ("row_id", "partition")
+    columns = ", ".join(f"b.{name}" for name in names)
+    found = _in_chunks(cursor, f"SELECT {columns} FROM ({plan.build_sql}) AS b ({', '.join(names)})", keys)
+    if plan.kind == "document":
+        return [_document(generation, key, None) for [key] in found]
+    return [RowWrite(plan.name, generation.number, partition, row_id) for row_id, partition in found]
+
+
 def _is_root(plan: Plan, dependency: Dependency) -> bool:
     """Whether the dependency is the root's own row (a table may also be read by a path back to itself)."""
     return dependency.table == plan.root_table and dependency.anchor == plan.root_pk and dependency.touched_sql is None
