@@ -38,7 +38,7 @@ def by_sql(order_ids: list[int]) -> None:
     """Many orders' documents, made by PostgreSQL; whoever comes last wins, older or not."""
     from bench.peers.sql_built import documents
 
-    client.mset({f"bench:order:{pk}": body for pk, body in documents().filter(pk__in=order_ids)})
+    client.mset({f"bench:order:{pk}": body for pk, body in documents(order_ids)})
 
 
 def _document(order: Any) -> dict[str, Any]:

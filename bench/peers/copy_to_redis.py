@@ -1,7 +1,7 @@
 """The limit: one process has PostgreSQL make the JSON, turns its COPY into Redis's protocol by hand, and pipes it in.
 
 Says on one line how many seconds it took, by the clock and of CPU. Given are the database, Redis's socket and number of
-its database, and the statement.
+its database; the statement comes in.
 """
 
 import socket
@@ -14,14 +14,15 @@ BATCH = 500
 OK = b"+OK\r\n"
 
 
-def main(database: str, path: str, number: str, statement: str) -> None:
+def main(database: str, path: str, number: str) -> None:
     """Every row that the statement gives is in Redis, its first column in the key's name."""
+    statement = sys.stdin.read()
     with psycopg.connect(database) as connection, socket.socket(socket.AF_UNIX) as redis:
         redis.connect(path)
         redis.sendall(b"SELECT %s\r\n" % number.encode())
         _take(redis, 1)
         began, used = time.perf_counter(), time.process_time()
-        with connection.cursor().copy(f"COPY ({statement}) TO STDOUT") as copy:  # type: ignore[call-overload]
+        with connection.cursor().copy(f"COPY ({statement}) TO STDOUT") as copy:
             sent = _pipe(redis, copy)
         _take(redis, sent)
         print(time.perf_counter() - began, time.process_time() - used)
