@@ -23,7 +23,7 @@ django.setup()
 client = redis.Redis.from_url(os.environ["PEERS_REDIS_URL"])
 
 
-@app.task
+@app.task  # type: ignore[untyped-decorator]  # celery has no types
 def by_orm(order_id: int) -> None:
     """One order's document, loaded by the ORM."""
     from orders.models import Order
@@ -33,7 +33,7 @@ def by_orm(order_id: int) -> None:
     client.set(f"bench:order:{order_id}", json.dumps(_document(order), cls=DjangoJSONEncoder))
 
 
-@app.task
+@app.task  # type: ignore[untyped-decorator]  # celery has no types
 def by_sql(order_ids: list[int]) -> None:
     """Many orders' documents, made by PostgreSQL; whoever comes last wins, older or not."""
     from bench.peers.sql_built import documents
