@@ -44,10 +44,11 @@ def writes_for(
         relevant = [change for kind in kinds if concerns(kind[0], dependency) for change in kind]
         if dependency.touched_sql is not None:
             relevant = [change for change in relevant if plan.name not in wide.get(change.id, ())]
-        if relevant:
-            roots |= _roots(cursor, dependency, relevant)
         if _is_root(plan, dependency):
+            roots |= {change.key for change in relevant if change.key}
             own += relevant
+        elif relevant:
+            roots |= _roots(cursor, dependency, relevant)
     if not roots and not own:
         return []
     if plan.kind == "document":

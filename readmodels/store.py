@@ -329,7 +329,7 @@ class Store:
         try:
             return self.ask(commands, store_id)
         except redis.exceptions.NoScriptError:
-            self.ask([("SCRIPT LOAD", _script(name)[0]) for name in {name for name, _, _ in calls}])
+            self.ask([("SCRIPT", "LOAD", _script(name)[0]) for name in {name for name, _, _ in calls}])
             return self.ask(commands, store_id)
 
 
