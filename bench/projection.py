@@ -163,16 +163,18 @@ def _copy(ground: Ground, ids: list[int]) -> dict[str, float]:
 def _result(found: Found, few: int, orders: int) -> Result:
     table = Table(f"{orders:,} changed orders", found, against=TASK, ratio_of="orders/s")
     cpu = {name: row["all CPU us/order"].median for name, row in found.items()}
-    goals = [
-        Goal(f"{name}, against {peer}", table.ratio(name, peer), at_least=bound)
-        for peer, bound in ((TASK, 50), (REUSED, 25), (BATCHES, 0.5))
-        for name in (ONE, ALL)
+    values = {name: row["values/s"].median for name, row in found.items()}
+    bounds = ((TASK, 50), (REUSED, 25), (BATCHES, 0.5))
+    goals = [Goal(f"{ONE}, against {peer}", table.ratio(ONE, peer), at_least=bound) for peer, bound in bounds]
+    goals += [
+        Goal(f"{ALL}: values/s against {peer}", values[ALL] / values[peer], at_least=bound) for peer, bound in bounds
     ]
     goals.append(Goal("ours, one document an order, against COPY per core", cpu[COPY] / cpu[ONE], at_least=0.5))
     notes = [
         "One document an order: version and updated_at changed, which only OrderDetail shows. All read models: the"
         " status changed; OrderDetail, CustomerOrders, OrdersByStatus (out of one partition, into another) and"
         " SalesByDay were written, while the peers write one document all the same.",
+        "The ratio in the table is of orders; of all read models the goals compare values, documents and rows alike.",
         f"Orders are changed by statements of {BATCH} under capture; all go through the live lane of two processes.",
         f"Those with a task each were measured on {few:,} orders, sent before the time began.",
         "Per core: orders per second of CPU, that of the worker or client, PostgreSQL and Redis together.",

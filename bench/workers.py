@@ -14,7 +14,7 @@ from readmodels import outbox, tasks
 from readmodels.outbox import Lane
 from readmodels.store import Store
 
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.02  # each look passes over what was just deleted
 SETTLE_SECONDS = 0.2
 HELD_SECONDS = 300
 HOLDER = "bench"
