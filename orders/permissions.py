@@ -6,7 +6,7 @@ import re
 from users.authentication import Principal
 
 # How PostgreSQL writes the customer. Inside of JSON text quotes are escaped, so nothing but the entry looks like this.
-_CUSTOMER = re.compile(rb'"customer": \{"id": (\d+)[,}]')
+_CUSTOMER = re.compile(rb'"customer" ?: ?\{"id" ?: ?(\d+)[,}]')
 
 
 def is_own_or_support(principal: Principal, customer_id: int | None) -> bool:

@@ -7,6 +7,7 @@ reaches (an order inserted by a concurrent transaction would stay stale for ever
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +18,7 @@ from django.db.backends.utils import CursorWrapper
 
 from readmodels import faults, together
 from readmodels.generations import Generation
-from readmodels.outbox import Change
+from readmodels.outbox import Change, by_kind
 from readmodels.plan import Dependency, Plan
 from readmodels.positions import SEPARATOR, row_key
 from readmodels.together import Rows, Statement
@@ -74,17 +75,18 @@ def _touched(
     cursor: CursorWrapper, generation: Generation, changes: Sequence[Change], wide: Mapping[int, Set[str]]
 ) -> Touched:
     plan = generation.plan
-    changes = [change for change in changes if change.is_for(generation.id)]
-    own = [change for change in changes if _is_child(change, plan)]
+    kinds = [kind for kind in by_kind(changes) if kind[0].is_for(generation.id)]
+    own = [change for kind in kinds if _is_child(kind[0], plan) for change in kind]
     roots = {change.key for change in own if change.key}
     for dependency in plan.dependencies:
-        relevant = [change for change in changes if concerns(change, dependency)]
+        relevant = [change for kind in kinds if concerns(kind[0], dependency) for change in kind]
         if dependency.touched_sql is not None:
             relevant = [change for change in relevant if plan.name not in wide.get(change.id, ())]
-        if relevant:
-            roots |= _roots(cursor, dependency, relevant)
         if _is_root(plan, dependency):
+            roots |= {change.key for change in relevant if change.key}
             own += relevant
+        elif relevant:
+            roots |= _roots(cursor, dependency, relevant)
     keys, before = roots, []
     if plan.kind == "document":
         keys = _document_keys(cursor, plan, roots, own)
@@ -167,6 +169,11 @@ def ways(plan: Plan, changes: Sequence[Change]) -> Iterator[tuple[str, list[str]
             yield dependency.touched_sql, sorted(_anchors(dependency, relevant))
 
 
+def has_ways(plan: Plan, change: Change) -> bool:
+    """Whether there is such a way for the change."""
+    return any(each.touched_sql is not None and concerns(change, each) for each in plan.dependencies)
+
+
 def concerns(change: Change, dependency: Dependency) -> bool:
     """Whether the change, one that a writer made and no fan-out left, may alter a document by this dependency."""
     return change.read_models is None and _alters(change, dependency)
@@ -239,6 +246,20 @@ def _made(generation: Generation, rows: Rows) -> list[Write]:
     return [_row(generation, row) for row in rows]
 
 
+def present(cursor: CursorWrapper, generation: Generation, keys: Collection[str]) -> list[Write]:
+    """Where the documents of these keys, or the rows of these root keys, would be that there are; none is built.
+
+    What is not asked for of the inner query PostgreSQL leaves out: 1 us for an order in place of 15.
+    """
+    plan = generation.plan
+    names = ("key",) if plan.kind == "document" else ("row_id", "partition")
+    columns = ", ".join(f"b.{name}" for name in names)
+    found = _in_chunks(cursor, f"SELECT {columns} FROM ({plan.build_sql}) AS b ({', '.join(names)})", keys)
+    if plan.kind == "document":
+        return [_document(generation, key, None) for [key] in found]
+    return [RowWrite(plan.name, generation.number, partition, row_id) for row_id, partition in found]
+
+
 def _is_root(plan: Plan, dependency: Dependency) -> bool:
     """Whether the dependency is the root's own row (a table may also be read by a path back to itself)."""
     return dependency.table == plan.root_table and dependency.anchor == plan.root_pk and dependency.touched_sql is None
@@ -306,10 +327,15 @@ def _row(generation: Generation, row: Sequence[Any]) -> RowWrite:
     )
 
 
-def facets_of(filters: Sequence[str], values: Sequence[str | None]) -> list[str]:
+def facets_of(filters: Sequence[str], values: Sequence[str | None]) -> Sequence[str]:
     """The selections that a row is listed under: all rows, and each subset of its filter values."""
+    return _facets(tuple(filters), tuple(values))
+
+
+@lru_cache(maxsize=1_000)  # many rows have the same few values
+def _facets(filters: tuple[str, ...], values: tuple[str | None, ...]) -> tuple[str, ...]:
     pairs = [facet_part(name, value) for name, value in zip(filters, values, strict=True)]
-    return ["&".join(chosen) for size in range(len(pairs) + 1) for chosen in combinations(pairs, size)]
+    return tuple("&".join(chosen) for size in range(len(pairs) + 1) for chosen in combinations(pairs, size))
 
 
 def facet_part(name: str, value: str | None) -> str:
@@ -335,4 +361,10 @@ def _in_chunks(cursor: CursorWrapper, sql: str, keys: Collection[str]) -> Rows:
 def _chunked(sql: str, keys: Collection[str]) -> list[Statement]:
     """The statement for a bounded number of keys at a time."""
     ordered = sorted(keys)
-    return [(sql, [ordered[start : start + CHUNK]]) for start in range(0, len(ordered), CHUNK)] if sql else []
+    return [(sql, [_array(ordered[start : start + CHUNK])]) for start in range(0, len(ordered), CHUNK)] if sql else []
+
+
+def _array(keys: Sequence[str]) -> str | list[str]:
+    """The keys as an array. Whole numbers are written out: it is quicker than to look into each for what to quote."""
+    is_plain = all(key.isascii() and key.isdigit() for key in keys)
+    return f"{{{','.join(keys)}}}" if is_plain else list(keys)

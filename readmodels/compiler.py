@@ -21,10 +21,11 @@ from django.db.models import (
     When,
 )
 from django.db.models.expressions import OrderBy
-from django.db.models.functions import Cast, Coalesce, JSONObject
+from django.db.models.functions import Cast, Coalesce
 
 from readmodels.declare import Collection, Count, Document, Many, ManyCount, ManySum, ReadModel, Sum
 from readmodels.graph import Path, Source, columns_of, reverse_hop, sources, uses
+from readmodels.json_text import JSONText
 from readmodels.plan import Dependency, Plan
 from readmodels.positions import has_integer_key, position_sql, row_id_sql, value_field
 
@@ -129,7 +130,7 @@ def _rows_of(root: type[Model]) -> QuerySet[Any, Any]:
 def _resolved(value: Any, model: type[Model]) -> Any:
     """One entry of a body, with nested bodies, lists and sums of related rows put in Django's own terms."""
     if isinstance(value, Mapping):
-        return JSONObject(**{name: _resolved(part, model) for name, part in value.items()})
+        return JSONText(**{name: _resolved(part, model) for name, part in value.items()})
     if isinstance(value, Many):
         return _many(value, model)
     if isinstance(value, ManySum):
@@ -143,7 +144,7 @@ def _many(many: Many, model: type[Model]) -> ArraySubquery:
     rows, far = _related(many, model)
     backwards = many.order_by.startswith("-")
     body = {name: _resolved(value, far) for name, value in many.body.items()}
-    return ArraySubquery(rows.order_by(many.order_by, "-pk" if backwards else "pk").values_list(JSONObject(**body)))
+    return ArraySubquery(rows.order_by(many.order_by, "-pk" if backwards else "pk").values_list(JSONText(**body)))
 
 
 def _total(many: ManySum | ManyCount, expression: Any, model: type[Model]) -> Coalesce:

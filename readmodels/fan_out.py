@@ -64,8 +64,10 @@ def choose(
     and over, and never catch up.
     """
     alike: dict[str, list[Change]] = defaultdict(list)
+    reaching = {kind[0].kind for kind in outbox.by_kind(changes) if _may_reach(current, kind[0])}
     for change in changes:
-        alike[_reach(change)].append(change)
+        # Those that reach no other table's documents are all alike.
+        alike[_reach(change) if change.kind in reaching else ""].append(change)
     chosen = list(alike.values())
     while wide := _too_wide(cursor, current, [group[0] for group in chosen], most_documents):
         if len(chosen) == 1:
@@ -86,6 +88,11 @@ def expand(changes: Sequence[Change], epoch: int) -> None:
             if parents:
                 documents = _insert_children(cursor, parents)
                 log.info("fanned_out", source=source, key=key, fan_outs=len(parents), documents=documents)
+
+
+def _may_reach(current: Sequence[Generation], change: Change) -> bool:
+    """Whether any documents may be reached by way of other tables; changes of a kind answer alike."""
+    return change.is_fan_out or any(building.has_ways(generation.plan, change) for generation in current)
 
 
 def _reach(change: Change) -> str:

@@ -72,7 +72,7 @@ def fill(
                 rows = max(1, rows // 8)
                 continue
             count, last = 1, _park_next(generation, after, error, began)
-        is_more, after = last is not None, last
+        is_more, after = last is not None and last != upto, last
         # Back to full ranges once past what failed.
         rows = conf().batch_rows if rows == 1 else rows
         on_range(count)

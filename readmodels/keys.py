@@ -64,13 +64,18 @@ def limit(name: str, of: str) -> str:
 
 def document(read_model: str, generation: int, key: str) -> str:
     """Key of one document."""
-    return with_progress(read_model, generation, key)[1]
+    return document_in(bucket_of(read_model, key), read_model, generation, key)
+
+
+def document_in(bucket: int, read_model: str, generation: int, key: str) -> str:
+    """The same, where the document's bucket is known."""
+    return f"{tag(bucket)}:{read_model}:{generation}:{key}"
 
 
 def with_progress(read_model: str, generation: int, key: str) -> tuple[str, str]:
     """Keys of the progress kept beside one document, and of the document."""
     bucket = bucket_of(read_model, key)
-    return progress(bucket), f"{tag(bucket)}:{read_model}:{generation}:{key}"
+    return progress(bucket), document_in(bucket, read_model, generation, key)
 
 
 def partition(read_model: str, generation: int, key: str) -> PartitionKeys:

@@ -18,14 +18,15 @@ IS_OURS = f"""(generation_id IS NULL OR EXISTS (
     SELECT FROM readmodels_generation g WHERE g.id = generation_id AND g.format <= {FORMAT}))"""
 
 # A part of the acknowledging statement, in which `gone` are the rows. A fan-out's children came of a change that was
-# left, or that is older than the generation.
+# left, or that is older than the generation. Where there is no such generation, one look at them all says so.
 LEAVE = f"""
     INSERT INTO readmodels_change
            (source, key, columns, before, after, xid, at, trace, shard, writers, generation_id)
     SELECT source, key, columns, before, after, pg_current_xact_id()::text::bigint, at, trace, (shard & 7) - 8,
            COALESCE(writers, ARRAY[xid]), g.id
     FROM gone, readmodels_generation g
-    WHERE g.format > {FORMAT} AND {IS_CURRENT}
+    WHERE (SELECT EXISTS (SELECT FROM readmodels_generation g WHERE g.format > {FORMAT} AND {IS_CURRENT}))
+      AND g.format > {FORMAT} AND {IS_CURRENT}
       AND key IS NOT NULL AND read_models IS NULL AND generation_id IS NULL"""
 
 # (writers, [read model], oldest time) of what is left, as the snapshot shows it.

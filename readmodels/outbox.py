@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from django.db import connection, transaction
@@ -60,6 +61,14 @@ class Change:
     after: dict[str, Any] | None
     at: datetime
     trace: str | None = None
+
+    @cached_property
+    def kind(self) -> str:
+        """What decides which dependencies the change concerns: those that have it in common are judged by one.
+
+        As text, of which Python keeps the hash.
+        """
+        return f"{self.source} {self.columns} {self.read_models} {self.is_fan_out} {self.generation_id}"
 
     def is_for(self, generation_id: int) -> bool:
         """Whether it is to be projected into this generation."""
@@ -141,8 +150,19 @@ ASKING_TRUNCATIONS: Statement = (f"SELECT {COLUMNS} FROM readmodels_change WHERE
 
 
 def _change(row: tuple[Any, ...]) -> Change:
-    before, after = (text and json.loads(text) for text in row[-4:-2])  # Django hands jsonb over as text
-    return Change(*(*row[:-4], before, after, *row[-2:]))
+    before, after = row[-4:-2]  # Django hands jsonb over as text
+    earlier = before and json.loads(before)
+    # Most changes leave the way to the documents as it was.
+    later = earlier if before == after else after and json.loads(after)
+    return Change(*(*row[:-4], earlier, later, *row[-2:]))
+
+
+def by_kind(changes: Iterable[Change]) -> list[list[Change]]:
+    """The changes, those of a kind together."""
+    found: dict[str, list[Change]] = {}
+    for change in changes:
+        found.setdefault(change.kind, []).append(change)
+    return list(found.values())
 
 
 def asking_pending(without: Sequence[Change], limit: int) -> list[Statement]:
@@ -217,7 +237,7 @@ def acknowledge(changes: Sequence[Change], seen_in: Snapshot, left: Mapping[int,
     wide = json.dumps({id: sorted(read_models) for id, read_models in (left or {}).items()})
     # Where a transaction is under way an error ends all of it, as it does here; a savepoint would be two trips.
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        cursor.execute(ACKNOWLEDGE, [*_names(changes), seen_in.epoch, wide])
+        cursor.execute(ACKNOWLEDGE, [*_names(changes), seen_in.epoch, wide, wide])
         count = int(cursor.fetchone()[0])
         # Last: to have kept a row excludes whoever changes the trust in a Redis (heartbeat.py) until this has ended.
         require_same(cursor, seen_in)
@@ -231,8 +251,12 @@ def take(cursor: CursorWrapper, changes: Sequence[Change]) -> list[Change]:
     return [change for change in changes if change.id in taken]
 
 
-# A row is named by id and by the transaction that wrote it: after a crash ids are handed out again.
-SEEN = "USING unnest(%s::bigint[], %s::bigint[]) AS seen (id, xid) WHERE c.id = seen.id AND c.xid = seen.xid"
+# A row is named by id and by the transaction that wrote it: after a crash ids are handed out again. The ids by
+# themselves have PostgreSQL look for these rows and not through all of a long outbox.
+SEEN = (
+    "USING unnest(%s::bigint[], %s::bigint[]) AS seen (id, xid)"
+    " WHERE c.id = ANY(%s::bigint[]) AND c.id = seen.id AND c.xid = seen.xid"
+)
 
 
 # The parent goes first: who gets no row back does nothing. Truncations are not kept: they asked for new generations.
@@ -249,13 +273,15 @@ ACKNOWLEDGE = f"""
                    SELECT source, key, columns, before, after, pg_current_xact_id()::text::bigint, at, trace,
                           {SHARDS} + (shard & {SHARDS - 1}), COALESCE(writers, ARRAY[xid]),
                           ARRAY(SELECT jsonb_array_elements_text(l.wide -> id::text)), true
-                   FROM gone, (SELECT %s::jsonb AS wide) l WHERE l.wide ? id::text)
+                   FROM gone, (SELECT %s::jsonb AS wide) l WHERE %s <> '{{}}' AND l.wide ? id::text)
     SELECT count(*) FROM gone"""
 
 
-def _names(changes: Iterable[Change]) -> list[list[int]]:
+def _names(changes: Iterable[Change]) -> list[str]:
+    """Ids, xids and the ids once more, as arrays written out: psycopg takes 1 us for each number of a list."""
     names = sorted((change.id, change.xid) for change in changes)
-    return [[id for id, _ in names], [xid for _, xid in names]]
+    ids, xids = (",".join(str(name[part]) for name in names) for part in (0, 1))
+    return [f"{{{ids}}}", f"{{{xids}}}", f"{{{ids}}}"]
 
 
 def backlog_rows() -> int:

@@ -70,13 +70,14 @@ def selectable(body: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def _chosen(raw: str, tree: Chosen | None) -> str:
+    """Spaced as PostgreSQL does it: all entries chosen are the whole document."""
     if tree is None:
         return raw
     if raw.startswith("["):
-        return f"[{', '.join(_chosen(each, tree) for each in _elements(raw))}]"
+        return f"[{','.join(_chosen(each, tree) for each in _elements(raw))}]"
     if raw.startswith("{"):
         kept = [(name, value) for name, value in _members(raw) if name in tree]
-        return f"{{{', '.join(f'{json.dumps(name)}: {_chosen(value, tree[name])}' for name, value in kept)}}}"
+        return f"{{{', '.join(f'{json.dumps(name)} : {_chosen(value, tree[name])}' for name, value in kept)}}}"
     return raw
 
 

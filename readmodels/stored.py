@@ -7,7 +7,8 @@ large partition that is written to all the time, and for `even_out`, which sets 
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha1
 from secrets import randbelow
 
@@ -32,19 +33,24 @@ PROBES = 64  # of the keys, each at random, for a sample
 
 @dataclass(frozen=True)
 class Value:
-    """What is stored in one place. `digest` is '' where there is nothing, `write` None where it can't be read either.
+    """What is stored in one place. `raw` is None where there is nothing, `write` where it can't be read either.
 
     A tombstone is a write of body None.
     """
 
     version: str
-    digest: str
+    raw: bytes | None
     write: Place | None
+
+    @cached_property
+    def digest(self) -> str:
+        """Tells it from anything else; '' where there is nothing. Of most nobody asks for it."""
+        return "" if self.raw is None else sha1(self.raw, usedforsecurity=False).hexdigest()
 
     @property
     def is_served(self) -> bool:
         """Whether a query would find anything here."""
-        return bool(self.digest) and (self.write is None or self.write.body is not None)
+        return self.raw is not None and (self.write is None or self.write.body is not None)
 
     def shows(self, build: Place | None) -> bool:
         """Whether this is what a fresh build gives; None: there is nothing to build."""
@@ -90,8 +96,8 @@ class Weight:
 def place_of(write: Place) -> Place:
     """The place that a write goes to."""
     if isinstance(write, RowWrite):
-        return replace(write, body=None, members=(), shares=())
-    return replace(write, body=None)
+        return RowWrite(write.read_model, write.generation, write.partition, write.row_id)
+    return DocumentWrite(write.read_model, write.generation, write.key, None)
 
 
 class Stored:
@@ -281,15 +287,14 @@ class Stored:
 
 def _value(place: Place, raw: bytes | None) -> Value:
     if raw is None:
-        return Value("", "", None)
-    digest = sha1(raw, usedforsecurity=False).hexdigest()
+        return Value("", None, None)
     try:
         version = header_of(place, raw)[:VERSION_LENGTH]
         if isinstance(place, DocumentWrite) and b"\n" not in raw:
             raise ValueError("no header")
-        return Value(version, digest, as_stored(place, raw))
+        return Value(version, raw, as_stored(place, raw))
     except (ValueError, TypeError, IndexError, msgpack.UnpackException):
-        return Value(UNREADABLE, digest, None)
+        return Value(UNREADABLE, raw, None)
 
 
 def _weight(entries: Sequence[bytes], index: Sequence[bytes], measures: Sequence[bytes]) -> Weight:

@@ -20,7 +20,7 @@ replay begun between. Where that does not hold, or the place has moved on, the s
 pair. A document whose newest state is a dead letter is parked, which is no drift.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -37,6 +37,9 @@ from readmodels.snapshot import EPOCH_WIDTH, Snapshot
 from readmodels.store import Store
 from readmodels.stored import Found, Place, Stored, place_of
 from readmodels.values import DocumentWrite, bucket_of
+
+# What there is of some keys, built or only named.
+Build = Callable[[CursorWrapper, Generation, Sequence[str]], list[Write]]
 
 
 class Kind(StrEnum):
@@ -138,8 +141,17 @@ def is_applied(before: Suspects, generation: Generation) -> bool:
 def read(cursor: CursorWrapper, generation: Generation, now: Snapshot, places: Collection[Place]) -> Shown:
     """What the cursor's snapshot shows of these places."""
     known = buckets.read(cursor)
-    builds, unbuilt = _builds(cursor, generation, places)
+    builds, unbuilt = _builds(cursor, generation, places, building.builds)
     return Shown(now, known, builds, frozenset(unbuilt))
+
+
+def absent(cursor: CursorWrapper, generation: Generation, now: Snapshot, places: Collection[Place]) -> Shown:
+    """Those of the places for which the cursor's snapshot shows nothing to build."""
+    known = buckets.read(cursor)
+    found, unbuilt = _builds(cursor, generation, places, building.present)
+    return Shown(
+        now, known, {place: None for place, is_there in found.items() if not is_there and place not in unbuilt}
+    )
 
 
 def require_current(cursor: CursorWrapper, generation: Generation) -> None:
@@ -193,30 +205,32 @@ def _is_applied(cursor: CursorWrapper, plan: Plan, shown_in: str) -> bool:
 
 
 def _builds(
-    cursor: CursorWrapper, generation: Generation, places: Collection[Place]
+    cursor: CursorWrapper, generation: Generation, places: Collection[Place], build: Build
 ) -> tuple[dict[Place, Place | None], set[Place]]:
     """(what a fresh build gives in each place, the places of which the build fails or would kill)."""
     plan = generation.plan
     deadly = _names(cursor, plan, deadletters.deadly(cursor, plan.name))
     wanted = {_lookup(plan, place) for place in places} - deadly
-    written, failed = _built(cursor, generation, [key for key in wanted if _may_exist(plan, key)])
+    written, failed = _built(cursor, generation, [key for key in wanted if _may_exist(plan, key)], build)
     built = {place_of(write): write for write in written}
     unbuilt = {place for place in places if _lookup(plan, place) in deadly.union(failed)}
     return {place: built.get(place) for place in places}, unbuilt
 
 
-def _built(cursor: CursorWrapper, generation: Generation, keys: Sequence[str]) -> tuple[list[Write], list[str]]:
+def _built(
+    cursor: CursorWrapper, generation: Generation, keys: Sequence[str], build: Build
+) -> tuple[list[Write], list[str]]:
     """(what is built of these keys, the keys that it fails for), found by halves."""
     try:
         with transaction.atomic():  # a savepoint: the snapshot outlives the error
-            return building.builds(cursor, generation, keys), []
+            return build(cursor, generation, keys), []
     except DatabaseError as error:
         if isolation.is_transient(error):
             raise
     if len(keys) == 1:
         return [], list(keys)
     middle = len(keys) // 2
-    first, second = (_built(cursor, generation, half) for half in (keys[:middle], keys[middle:]))
+    first, second = (_built(cursor, generation, half, build) for half in (keys[:middle], keys[middle:]))
     return first[0] + second[0], first[1] + second[1]
 
 

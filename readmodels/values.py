@@ -1,7 +1,7 @@
 """The values that the store writes and reads: documents and rows, and how they are laid out in Redis.
 
 A document is one line (version, time, snapshot) and its body. A row is the length of its entry (6 digits), the entry
-(msgpack: version, index members, shares of measures) and its body; put_rows.lua writes it.
+(msgpack: version, index members, shares of measures) and its body.
 """
 
 from collections import defaultdict
@@ -95,7 +95,7 @@ def put_documents_calls(attempt: Attempt, documents: Iterable[DocumentWrite]) ->
         groups[bucket_of(document)].append(document)
     calls: list[Call] = []
     for bucket, group in groups.items():
-        names = [keys.document(document.read_model, document.generation, document.key) for document in group]
+        names = [keys.document_in(bucket, each.read_model, each.generation, each.key) for each in group]
         bodies = [document.body or "" for document in group]
         arguments = [*_limits(attempt, bucket), attempt.header, *bodies]
         calls.append(("put_documents", [keys.marker(bucket), *names], arguments))
@@ -110,7 +110,7 @@ def put_rows_calls(attempt: Attempt, rows: Iterable[RowWrite]) -> list[Call]:
     calls: list[Call] = []
     for name, group in groups.items():
         at = keys.partition(*name)
-        arguments = [argument for row in group for argument in _row_arguments(row)]
+        arguments = [part for row in group for part in (row.row_id, _stored_row(row, attempt.version))]
         places = [at.rows, at.index, at.measures, at.tombstones, keys.expiring(at.bucket), at.recent]
         limits = [*_limits(attempt, at.bucket), _entry(*name), conf().live_recent_rows]
         calls.append(("put_rows", [keys.marker(at.bucket), *places], [*limits, *arguments]))
@@ -133,9 +133,10 @@ def _limits(attempt: Attempt, bucket: int) -> list[Any]:
     return [attempt.markers[bucket], attempt.started_ms, limit_ms, tombstone_ms, attempt.version]
 
 
-def _row_arguments(row: RowWrite) -> list[Any]:
-    shares = [part for share in row.shares for part in share]
-    return [row.row_id, row.body or "", len(row.members), *row.members, len(row.shares), *shares]
+def _stored_row(row: RowWrite, version: str) -> bytes:
+    shares = [part for name, share in row.shares for part in (name, str(share))]
+    entry = msgpack.packb((version, row.members, shares))
+    return b"%06d%b%b" % (len(entry), entry, (row.body or "").encode())
 
 
 def page_call(
@@ -176,7 +177,7 @@ def recent_rows(answer: Sequence[Any], store_id: str) -> RecentRows:
 
 
 def _split_row(row: bytes) -> tuple[bytes, bytes]:
-    """(entry, body) of a stored row, as put_rows.lua writes it."""
+    """(entry, body) of a stored row."""
     end = 6 + int(row[:6])
     return row[6:end], row[end:]
 
@@ -186,7 +187,7 @@ def as_stored(write: DocumentWrite | RowWrite, value: bytes) -> DocumentWrite | 
     if isinstance(write, RowWrite):
         return as_row(write, value)
     body = value.partition(b"\n")[2]
-    return replace(write, body=body.decode() or None)
+    return DocumentWrite(write.read_model, write.generation, write.key, body.decode() or None)
 
 
 def header_of(write: DocumentWrite | RowWrite, value: bytes) -> str:

@@ -14,7 +14,7 @@ from readmodels import buckets, building, deadletters, isolation, snapshot
 from readmodels.generations import Generation
 from readmodels.store import Store
 from readmodels.stored import Place, Stored, place_of
-from readmodels.suspects import Shown, Suspects, parked, read, require_current, suspects
+from readmodels.suspects import Shown, Suspects, absent, parked, read, require_current, suspects
 from readmodels.values import DocumentWrite, RowWrite
 
 
@@ -137,9 +137,8 @@ def _in_store(
     """What a fresh build does not give of these places; what is stale of them, the way along the tables has met."""
     with snapshot.reading() as (cursor, now):
         require_current(cursor, generation)
-        shown = read(cursor, generation, now, places)
-    orphans = {place: build for place, build in shown.builds.items() if build is None and place not in shown.unbuilt}
-    found = suspects(store, generation, Shown(now, shown.buckets, orphans))
+        shown = absent(cursor, generation, now, places)
+    found = suspects(store, generation, shown)
     uneven, unsettled = Stored(store, generation).uneven(partitions, shown.buckets.markers)
     return Stretch(found, following, 0, len(places), len(partitions), uneven, unsettled)
 

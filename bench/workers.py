@@ -1,0 +1,75 @@
+"""Workers at work on the ground, and changes that wait for them until the time is taken."""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+from django.db import connection
+
+from bench.ground import START_SECONDS, Ground
+from project import child, site
+from readmodels import outbox, tasks
+from readmodels.outbox import Lane
+from readmodels.store import Store
+
+POLL_SECONDS = 0.02  # each look passes over what was just deleted
+SETTLE_SECONDS = 0.2
+HELD_SECONDS = 300
+HOLDER = "bench"
+
+
+@contextmanager
+def worker(ground: Ground, name: str, command: list[str], **environ: str) -> Iterator[psutil.Process]:
+    """A Celery worker takes tasks, until the block ends."""
+    with ground.process(name, command, **environ) as process:
+        log = ground.folder / "logs" / f"{name}.log"
+        if not child.wait_until(lambda: " ready." in log.read_text(errors="replace"), START_SECONDS):
+            raise SystemExit(f"{name} does not start:\n{child.tail(log)}")
+        yield process
+
+
+@contextmanager
+def beat(ground: Ground) -> Iterator[psutil.Process]:
+    """Sweeps are due each second, until the block ends; whoever measures something else may suspend it meanwhile."""
+    with ground.process("beat", site.beat_command(ground.folder)) as process:
+        try:
+            yield process
+        finally:
+            process.resume()
+
+
+@contextmanager
+def held(lane: Lane) -> Iterator[None]:
+    """What is changed in the block waits: no projector has a shard of the lane. At its end all is free, and known."""
+    store, shards = Store(), [f"shard:{shard}" for shard in lane.value]
+    if not child.wait_until(lambda: len(store.take_leases(shards, HOLDER, HELD_SECONDS)) == len(shards), 10):
+        raise SystemExit("a projector holds a shard though nothing is to be projected")
+    try:
+        yield
+        time.sleep(SETTLE_SECONDS)  # the wakes of these changes have come and found nothing to take
+    finally:
+        store.give_back(shards, HOLDER)
+    tasks.wake()
+
+
+def until_projected(limit_seconds: float) -> None:
+    """Nothing is pending any more, in any lane."""
+    deadline = time.monotonic() + limit_seconds
+    while _is_pending():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{outbox.backlog_rows()} changes are still pending after {limit_seconds} s")
+        time.sleep(POLL_SECONDS)
+
+
+def _is_pending() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM readmodels_change)")
+        return bool(cursor.fetchone()[0])
+
+
+def values_written(ground: Ground, name: str) -> int:
+    """How many documents and rows the worker says in its log that it has written so far."""
+    log = (ground.folder / "logs" / f"{name}.log").read_text(errors="replace")
+    return sum(int(count) for count in re.findall(r"event='projected'.* writes=(\d+)", log))
