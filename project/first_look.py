@@ -6,11 +6,9 @@ to be another's is given back.
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
-from knox.crypto import hash_token
 from rest_framework.exceptions import APIException
 from rest_framework.settings import api_settings
 
@@ -26,7 +24,7 @@ from readmodels.query import Answer, Key, Seen, reader
 from readmodels.store import ReadyCall
 from readmodels.views import DocumentView
 from users.addresses import client_address
-from users.authentication import anonymous, granted, owner_met, token_of
+from users.authentication import anonymous, granted, met
 from users.readmodels.access_grant import AccessGrant
 
 
@@ -44,11 +42,10 @@ def question(view: DocumentView | type[DocumentView], key: Key, meta: Mapping[st
     """The question of a GET (a request's META, or a WSGI environ); None: it is not known who asks."""
     grant, user_id = None, None
     if "GET" not in view.public_methods:
-        with suppress(APIException):
-            grant = _digest(meta.get("HTTP_AUTHORIZATION", ""))
-        user_id = owner_met(grant) if grant else None
-        if user_id is None:
+        token = met(meta.get("HTTP_AUTHORIZATION", ""))
+        if token is None:
             return None
+        grant, user_id = token
     limits = rate_limit.limits_of("queries", user_id, client_address(meta))
     return Question(view.read_model, key, grant, user_id, tuple(limits))
 
@@ -67,7 +64,7 @@ def look(asked: Question) -> tuple[list[Seen], Taken] | None:
         seen, answers = reader().see(looks, [_take_call(asked.limits)] if asked.limits else [])
     except ReadModelError:
         return None
-    return seen, limits.taken(asked.limits, answers[0]) if answers else Taken(True, (), 0)
+    return seen, limits.taken(asked.limits, answers[0]) if answers else limits.NOTHING_TAKEN
 
 
 # What is sent for the same asker again and again is kept as it is sent.
@@ -132,8 +129,3 @@ def found(view: DocumentView, asked: Question, seen: list[Seen]) -> Answer | Non
 def public_seconds(view: DocumentView) -> int | None:
     """How long shared stores may keep an answer; None: they may not."""
     return view.public_seconds if "GET" in view.public_methods else None
-
-
-def _digest(authorization: str) -> str | None:
-    token = token_of(authorization)
-    return hash_token(token) if token else None

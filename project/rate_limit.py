@@ -66,8 +66,8 @@ def middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
 
 def told(taken: Taken) -> dict[str, str]:
     """The headers that say what is left of the limits."""
-    policy = [each.limit.policy for each in taken.limits]
-    state = [f'"{each.limit.name}";r={each.left};t={each.whole_in_seconds}' for each in taken.limits]
+    policy = [limit.policy for limit in taken.limits]
+    state = [f'"{limit.name}";r={left};t={whole_in_seconds}' for limit, left, whole_in_seconds in taken.left]
     return {POLICY: ", ".join(policy), STATE: ", ".join(state)} if policy else {}
 
 
@@ -87,7 +87,7 @@ def _take(request: HttpRequest) -> None:
 def _taken_ahead(request: HttpRequest, limits: list[Limit]) -> Taken | None:
     """What was taken from these very limits when the request came; from others, it is given back."""
     taken: Taken | None = request.__dict__.pop("taken_ahead", None)
-    if taken is None or [each.limit for each in taken.limits] == limits:
+    if taken is None or list(taken.limits) == limits:
         return taken
     give_back(taken)
     return None
@@ -96,7 +96,7 @@ def _taken_ahead(request: HttpRequest, limits: list[Limit]) -> Taken | None:
 def give_back(taken: Taken) -> None:
     """Whoever it was taken from has it again."""
     if taken.is_taken and taken.limits:
-        patience.ask(lambda: _store().return_to([each.limit for each in taken.limits]))
+        patience.ask(lambda: _store().return_to(taken.limits))
 
 
 def _store() -> Store:

@@ -7,6 +7,8 @@ another one, and what it holds may be older.
 
 import os
 import re
+import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +21,7 @@ import redis
 from redis import RedisError as RedisError
 
 from readmodels.conf import conf
-from readmodels.errors import StoreMoved, StoreUnavailable, WriteRefused
+from readmodels.errors import ReadModelError, StoreMoved, StoreUnavailable, WriteRefused
 
 # Never retried by the client: a projector's attempt is thrown away whole, a reader answers 503 at once.
 OPTIONS = {"protocol": 2, "retry_on_timeout": False, "retry": None}
@@ -59,15 +61,27 @@ class Identified(redis.Redis):
         own = self._own
         made = getattr(own, "connection", None)
         now = time.monotonic()
-        if made is None or own.process_id != os.getpid():  # a process that forked keeps its own
+        if made is None or own.forks != _forks:  # the process that this one was forked from keeps its own
             pool = self.connection_pool  # whose own count would take the connections of ended threads for open
             made = own.connection = pool.connection_class(**pool.connection_kwargs)
-            own.process_id = os.getpid()
+            own.forks = _forks
         elif now > own.used + IDLE_SECONDS:
             _end_if_over(made)
         own.used = now
         made.connect()  # does nothing where it is
         return made
+
+
+# How often a process was forked until it came to be this one.
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def _end_if_over(made: Any) -> None:
@@ -117,6 +131,19 @@ def _identify(made: Any) -> None:
     made.on_connect()
     made.send_command("INFO", "server")
     made.store_id = run_id(made.read_response())
+    if made.socket_timeout is not None:
+        _wait_in_kernel(made._sock, made.socket_timeout)
+
+
+def _wait_in_kernel(sock: socket.socket, timeout_seconds: float) -> None:
+    """The kernel gives up waiting. Python itself would ask it before each call whether the call would wait, and so take
+    twice the system calls; a read that took too long raises an error that redis-py turns into its own, as before.
+    """
+    whole, part = divmod(timeout_seconds, 1)
+    limit = struct.pack("ll", int(whole), int(part * 1_000_000))
+    for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        sock.setsockopt(socket.SOL_SOCKET, direction, limit)
+    sock.settimeout(None)
 
 
 def run_id(info: bytes) -> str:
@@ -137,7 +164,7 @@ def ask(client: Identified, commands: Sequence[Command], store_id: str | None = 
 
     Raises StoreMoved, and sends nothing, where the id is not the one wanted. Quicker than the client's own pipeline.
     """
-    with available():
+    try:
         connection = client.own_connection()
         if store_id is not None and connection.store_id != store_id:
             raise StoreMoved("another Redis answers than the one that is trusted")
@@ -152,6 +179,10 @@ def ask(client: Identified, commands: Sequence[Command], store_id: str | None = 
         for answer in answers:
             if isinstance(answer, redis.ResponseError):
                 raise answer
+    except redis.exceptions.NoScriptError:
+        raise
+    except redis.RedisError as error:
+        raise _in_our_terms(error) from error
     return connection.store_id, answers
 
 
@@ -170,9 +201,10 @@ def available() -> Iterator[None]:
         yield
     except redis.exceptions.NoScriptError:
         raise
-    except redis.ResponseError as error:
-        if any(state in str(error) for state in UNAVAILABLE):
-            raise StoreUnavailable(str(error)) from error
-        raise WriteRefused(str(error)) from error
     except redis.RedisError as error:
-        raise StoreUnavailable(str(error)) from error
+        raise _in_our_terms(error) from error
+
+
+def _in_our_terms(error: redis.RedisError) -> ReadModelError:
+    is_of_value = isinstance(error, redis.ResponseError) and not any(state in str(error) for state in UNAVAILABLE)
+    return WriteRefused(str(error)) if is_of_value else StoreUnavailable(str(error))

@@ -5,7 +5,6 @@ All limits lie in one slot, since one script takes from several of them; each ex
 a read model is here: a scan for those passes limits by.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,6 +37,10 @@ class Limit:
         """Where it is kept."""
         return keys.limit(self.name, self.of)
 
+    def left(self, whole_in_microseconds: int) -> int:
+        """How many there are until it is whole again after so long."""
+        return max((self.all_microseconds - whole_in_microseconds) // self.one_microseconds, 0)
+
     @cached_property
     def policy(self) -> str:
         """The limit as the header RateLimit-Policy has it."""
@@ -65,9 +68,28 @@ class Left(NamedTuple):
 class Taken(NamedTuple):
     """Whether each of the limits has given one; if not, in how many seconds they can. None has given any then."""
 
-    is_taken: bool
-    limits: tuple[Left, ...]
-    retry_in_seconds: int
+    limits: tuple[Limit, ...]
+    # Whether it took; then for each limit the microseconds until it is whole, and until it can give one.
+    answer: Sequence[int]
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether all have given one."""
+        return self.answer[0] == 1
+
+    @property
+    def left(self) -> list[Left]:
+        """What is left of each."""
+        pairs = zip(self.limits, self.answer[1::2], strict=True)
+        return [Left(limit, limit.left(whole_in), _seconds(whole_in)) for limit, whole_in in pairs]
+
+    @property
+    def retry_in_seconds(self) -> int:
+        """After so long all can give one."""
+        return _seconds(max(self.answer[2::2], default=0))
+
+
+NOTHING_TAKEN = Taken((), [1])
 
 
 def take_call(limits: Sequence[Limit]) -> Call:
@@ -78,9 +100,7 @@ def take_call(limits: Sequence[Limit]) -> Call:
 
 def taken(limits: Sequence[Limit], answer: Sequence[int]) -> Taken:
     """What the answer to that call says."""
-    pairs = zip(limits, answer[1::2], strict=True)
-    found = tuple(Left(limit, _left(limit, whole_in), _seconds(whole_in)) for limit, whole_in in pairs)
-    return Taken(bool(answer[0]), found, _seconds(max(answer[2::2], default=0)))
+    return Taken(tuple(limits), answer)
 
 
 def give_back_call(limits: Sequence[Limit], *, is_all: bool) -> Call:
@@ -120,9 +140,5 @@ class Patience:
 patience = Patience()
 
 
-def _left(limit: Limit, whole_in_microseconds: int) -> int:
-    return max((limit.all_microseconds - whole_in_microseconds) // limit.one_microseconds, 0)
-
-
 def _seconds(microseconds: int) -> int:
-    return math.ceil(microseconds / 1_000_000)
+    return -(-microseconds // 1_000_000)

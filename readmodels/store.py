@@ -123,7 +123,7 @@ class Store:
         self, looks: Sequence[Command], calls: Sequence[Call | ReadyCall]
     ) -> tuple[list[tuple[bytes | None, bytes | None]], list[Any]]:
         """(the same by the commands that `look` gave, what these calls answer) in one round trip."""
-        store_id, found = self._call(calls, commands=looks)
+        store_id, found = self._call(calls, commands=looks) if calls else self.ask(looks)
         seen = [(_trusted(progress, store_id), document) for progress, document in found[: len(looks)]]
         return seen, found[len(looks) :]
 

@@ -6,13 +6,14 @@ writes on a grant that has ended.
 
 import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import cast
+from hashlib import sha256
+from typing import NamedTuple, cast
 
-from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox.auth import TokenAuthentication
 from knox.crypto import hash_token
@@ -27,7 +28,7 @@ from users.readmodels.access_grant import AccessGrant
 
 SCHEME = "Bearer"
 ROLES = ("is_staff", "is_superuser", "is_support", "is_catalogue")
-MOST_OWNERS = 10_000
+MOST_MET = 10_000
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,200}")
 
 
@@ -58,7 +59,15 @@ def anonymous() -> Principal:
     return Principal(user_id=None)
 
 
-_owners: dict[str, int] = {}
+class Met(NamedTuple):
+    """A token by its hash, and whose it is."""
+
+    digest: str
+    user_id: int | None
+
+
+# By a hash of the header, which is nothing to be kept itself.
+_tokens_met: dict[bytes, Met] = {}
 
 
 class BearerToken(BaseAuthentication):
@@ -99,7 +108,9 @@ def token_of(authorization: str) -> str | None:
 
 def _granted(request: Request, token: str) -> tuple[Principal, str]:
     digest = hash_token(token)
-    return granted(digest, seen_ahead(request, AccessGrant, digest)), digest
+    principal = granted(digest, seen_ahead(request, AccessGrant, digest))
+    _met(request.META["HTTP_AUTHORIZATION"], Met(digest, principal.user_id))
+    return principal, digest
 
 
 def granted(digest: str, seen: Seen | None = None) -> Principal:
@@ -109,11 +120,10 @@ def granted(digest: str, seen: Seen | None = None) -> Principal:
     principal, expires_at = _seen_grant(digest, seen) if seen else _grant(digest)
     if principal is None or _is_over(expires_at):
         raise AuthenticationFailed
-    _met(digest, principal)
     return principal
 
 
-def _grant(digest: str, seen: Seen | None = None) -> tuple[Principal | None, datetime | None]:
+def _grant(digest: str, seen: Seen | None = None) -> tuple[Principal | None, float | None]:
     """(who holds it, None: nobody; until when)."""
     answer = reader().document(AccessGrant, digest, seen=seen)
     if answer.freshness.is_stale:  # its newest state could not be made, and may be that it has ended
@@ -125,18 +135,17 @@ def _grant(digest: str, seen: Seen | None = None) -> tuple[Principal | None, dat
 _seen_grant = lru_cache(maxsize=4096)(_grant)
 
 
-def owner_met(digest: str) -> int | None:
-    """The user whose token this process has found to hold before, under this hash; None: not met. Whether it still
-    holds is another question; a token never goes to another user.
+def met(authorization: str) -> Met | None:
+    """The token in this header, if this process has found it to hold before. Whether it still does is another question;
+    it never goes to another user.
     """
-    return _owners.get(digest)
+    return _tokens_met.get(sha256(authorization.encode()).digest())
 
 
-def _met(digest: str, principal: Principal) -> None:
-    if digest not in _owners and principal.user_id is not None:
-        if len(_owners) >= MOST_OWNERS:
-            _owners.clear()
-        _owners[digest] = principal.user_id
+def _met(authorization: str, token: Met) -> None:
+    if len(_tokens_met) >= MOST_MET:
+        _tokens_met.clear()
+    _tokens_met[sha256(authorization.encode()).digest()] = token
 
 
 def granted_now(grants: Sequence[str]) -> dict[str, Principal | None]:
@@ -149,16 +158,16 @@ def granted_now(grants: Sequence[str]) -> dict[str, Principal | None]:
     return {digest: None if _is_over(expires_at) else principal for digest, (principal, expires_at) in held.items()}
 
 
-def _holder(answer: Answer) -> tuple[Principal | None, datetime | None]:
+def _holder(answer: Answer) -> tuple[Principal | None, float | None]:
     grant = json.loads(answer.body) if answer.body else None
     if grant is None or not grant["is_active"]:
         return None, None
-    expires_at = grant["expires_at"] and datetime.fromisoformat(grant["expires_at"])
+    expires_at = grant["expires_at"] and datetime.fromisoformat(grant["expires_at"]).timestamp()
     return _principal(**{name: grant[name] for name in ("user_id", *ROLES)}), expires_at
 
 
-def _is_over(expires_at: datetime | None) -> bool:
-    return expires_at is not None and expires_at <= timezone.now()
+def _is_over(expires_at: float | None) -> bool:
+    return expires_at is not None and expires_at <= time.time()
 
 
 def _in_table(token: str) -> tuple[Principal, str]:

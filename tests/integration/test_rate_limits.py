@@ -45,7 +45,7 @@ def test_limits_give_all_or_none(store, allow):
     scarce, ample = Limit("scarce", "a", 2, HOUR), Limit("ample", "a", 50, HOUR)
     answers = at_once(*[lambda: store.take([ample, scarce])] * 20)
     assert sum(answer.is_taken for answer in answers) == 2
-    assert {each.limit.name: each.left for each in store.take([ample]).limits} == {"ample": 47}
+    assert {each.limit.name: each.left for each in store.take([ample]).left} == {"ample": 47}
 
 
 def test_refused_request_says_when_to_come_back(allow):
