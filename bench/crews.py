@@ -37,7 +37,7 @@ def peer(ground: Ground, **environ: str) -> Iterator[None]:
         "-m",
         "celery",
         "-A",
-        "bench.peers.queue",
+        "bench.peers.task_queue",
         "worker",
         "--concurrency=2",
         "--loglevel=INFO",

@@ -150,7 +150,7 @@ def _copy(ground: Ground, ids: list[int]) -> dict[str, float]:
     celery_queue.values().flushdb()
     servers, orders = ground.servers, len(ids)
     given = [servers.postgres.url, str(servers.read_models.socket), "1"]
-    command, sql = [sys.executable, copy_to_redis.__file__, *given], sql_built.statement(ids)
+    command, sql = [sys.executable, "-m", copy_to_redis.__name__, *given], sql_built.statement(ids)
     watch = Watch(ground, [])
     done = subprocess.run(command, input=sql, capture_output=True, text=True, check=True)
     seconds, worker = map(float, done.stdout.split())

@@ -4,14 +4,11 @@
 each has one of its own.
 """
 
-import json
 import os
-from typing import Any
 
 import django
 import redis
 from celery import Celery
-from django.core.serializers.json import DjangoJSONEncoder
 
 app = Celery("peers", broker=os.environ["PEERS_BROKER_URL"], set_as_current=False)
 app.conf.task_ignore_result = True
@@ -26,11 +23,9 @@ client = redis.Redis.from_url(os.environ["PEERS_REDIS_URL"])
 @app.task  # type: ignore[untyped-decorator]  # celery has no types
 def by_orm(order_id: int) -> None:
     """One order's document, loaded by the ORM."""
-    from orders.models import Order
+    from bench.peers.order_by_orm import document
 
-    orders = Order.objects.select_related("customer").prefetch_related("lines__product")
-    order = orders.get(pk=order_id)
-    client.set(f"bench:order:{order_id}", json.dumps(_document(order), cls=DjangoJSONEncoder))
+    client.set(f"bench:order:{order_id}", document(order_id))
 
 
 @app.task  # type: ignore[untyped-decorator]  # celery has no types
@@ -39,24 +34,3 @@ def by_sql(order_ids: list[int]) -> None:
     from bench.peers.sql_built import documents
 
     client.mset({f"bench:order:{pk}": body for pk, body in documents(order_ids)})
-
-
-def _document(order: Any) -> dict[str, Any]:
-    names = ("id", "status", "currency", "total_cents", "placed_at", "updated_at", "version")
-    lines = sorted(order.lines.all(), key=lambda line: line.position)
-    return {
-        **{name: getattr(order, name) for name in names},
-        "customer": {"id": order.customer.id, "name": order.customer.name},
-        "lines": [_line(line) for line in lines],
-    }
-
-
-def _line(line: Any) -> dict[str, Any]:
-    return {
-        "position": line.position,
-        "sku": line.product.sku,
-        "name": line.product.name,
-        "quantity": line.quantity,
-        "price_cents": line.price_cents,
-        "amount_cents": line.quantity * line.price_cents,
-    }
