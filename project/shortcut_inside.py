@@ -9,16 +9,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from project.env import Shortcut
-from project.first_look import (
-    found,
-    is_as_all_are,
-    is_of_a_document,
-    is_plain,
-    is_possible,
-    look,
-    public_seconds,
-    question,
-)
+from project.first_look import is_possible, look, question
+from project.shortcut_rules import found, is_as_all_are, is_of_a_document, is_plain, public_seconds
 from readmodels import http
 from readmodels.query import Answer, key_text
 from readmodels.views import DocumentView

@@ -28,7 +28,6 @@ class Both:
     """The same request, asked of the shortcut in front, of the one inside, and of views alone."""
 
     tokens: dict[str, str]
-    etags: dict[str, str]
     passed_on: list[str] = field(default_factory=list)
 
     def __post_init__(self):
@@ -41,20 +40,23 @@ class Both:
     def is_alike(self, path, **changed):
         """Whether both answer alike; True or False: whether the shortcut did itself."""
         self.passed_on.clear()
-        front = _answer(self.shortcut, path, changed)
-        inside = _answer(wsgi.django, path, changed)
+        front, inside = (_first_answer(asked, path, changed) for asked in (self.shortcut, wsgi.django))
         with override_settings(SHORTCUT=Shortcut.OFF):
-            whole = _answer(wsgi.django, path, changed)
+            whole = _first_answer(wsgi.django, path, changed)
         for short in (front, inside):
             assert set(short[1]) ^ set(whole[1]) == set()
             assert short == whole
         return not self.passed_on
 
 
-def _answer(application, path, changed):
-    # What is left of a limit is told in a header.
+def _first_answer(application, path, changed):
+    """The answer to whoever has not asked before: what is left of a limit is told in a header."""
     for key in connection.limits().scan_iter(match=f"{keys.LIMITS}*"):
         connection.limits().delete(key)
+    return _answer(application, path, changed)
+
+
+def _answer(application, path, changed):
     path, _, query = path.partition("?")
     environ = {
         "REQUEST_METHOD": "GET",
@@ -87,7 +89,7 @@ def both(store):
     users = {"ada": ada, "bob": bob, "support": person("sam", is_staff=True), "gone": gone, "left": left}
     tokens = {name: access_of(user) for name, user in users.items()}
     drain(store)
-    found = Both(tokens, {})
+    found = Both(tokens)
     for name in tokens:  # each is known to hold before some of them end
         found.is_alike("/api/account", HTTP_AUTHORIZATION=f"Bearer {tokens[name]}")
     deactivate_user(user_id=gone.pk)
@@ -120,6 +122,17 @@ def test_inside_of_django_rest_framework_is_spared(both, monkeypatch):
         with override_settings(SHORTCUT=way):
             _answer(wsgi.django, OWN[0], bearer(both, "ada"))
         assert dispatched.call_count == count
+
+
+@pytest.mark.parametrize("way", [Shortcut.FRONT, Shortcut.DJANGO])
+def test_limit_holds_whichever_way_is_taken(both, settings, way):
+    settings.LIMITS = {**dict.fromkeys(settings.LIMITS), "queries-per-account": (3, 3600)}
+    settings.SHORTCUT = way
+    asked = both.shortcut if way is Shortcut.FRONT else wsgi.django
+    statuses = [_first_answer(asked, OWN[0], bearer(both, "ada"))[0]]
+    # What the shortcut leaves to the view counts once as well.
+    statuses += [_answer(asked, path, bearer(both, "ada"))[0] for path in ("/api/orders/2", OWN[0], OWN[0])]
+    assert [status[:3] for status in statuses] == ["200", "404", "200", "429"]
 
 
 def test_anybody_takes_it_to_what_is_public(both):
