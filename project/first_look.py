@@ -9,68 +9,59 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from django.core.signals import setting_changed
+
 from project import rate_limit
-from readmodels import connection, limits, store
+from readmodels import limits, store
 from readmodels.conf import conf
-from readmodels.connection import Command
-from readmodels.declare import Document
 from readmodels.errors import ReadModelError
-from readmodels.limits import Limit, Taken
+from readmodels.limits import NOTHING_TAKEN, Limit, Taken
 from readmodels.query import Key, Seen, reader
-from readmodels.store import ReadyCall
+from readmodels.store import Ready
 from readmodels.views import DocumentView
 from users.addresses import client_address
-from users.authentication import met
+from users.authentication import ANYBODY, Met, met
 from users.readmodels.access_grant import AccessGrant
 
 
-class Question(NamedTuple):
-    """What is asked for, by whom as far as the token's text says, and what it takes."""
+class Asker(NamedTuple):
+    """Who asks, as far as the token's text and the address say, and what is asked of Redis beside the document."""
 
-    of: type[Document]
-    key: Key
-    grant: str | None  # the token's hash; None where nobody is asked who they are
-    user_id: int | None
+    token: Met
     limits: tuple[Limit, ...]
+    beside: Ready
 
 
-def question(view: DocumentView | type[DocumentView], key: Key, meta: Mapping[str, Any]) -> Question | None:
-    """The question of a GET (a request's META, or a WSGI environ); None: it is not known who asks."""
-    grant, user_id = None, None
-    if "GET" not in view.public_methods:
-        token = met(meta.get("HTTP_AUTHORIZATION", ""))
-        if token is None:
-            return None
-        grant, user_id = token
-    limits = rate_limit.limits_of("queries", user_id, client_address(meta))
-    return Question(view.read_model, key, grant, user_id, tuple(limits))
+class Look(NamedTuple):
+    """What is stored of the document, and of the grant where there is a token, and what was taken from limits."""
+
+    asker: Asker
+    seen: list[Seen]
+    taken: Taken
 
 
-def is_possible() -> bool:
-    """Whether limits lie beside the documents, and Redis is not being left alone."""
-    return not conf().limits_url and not limits.patience.is_closed
+def look(view: DocumentView | type[DocumentView], key: Key, meta: Mapping[str, Any]) -> Look | None:
+    """The look that a GET (a request's META, or a WSGI environ) needs.
 
-
-def look(asked: Question) -> tuple[list[Seen], Taken] | None:
-    """(what is stored of the document and of the grant, what was taken); None: Redis can't say now."""
+    None: it is not known who asks, limits lie elsewhere, or Redis can't say now.
+    """
+    token = ANYBODY if "GET" in view.public_methods else met(meta.get("HTTP_AUTHORIZATION", ""))
+    if token is None or conf().limits_url or limits.patience.is_closed:
+        return None
     try:
-        looks = [reader().look(asked.of, asked.key)]
-        if asked.grant:
-            looks.append(_grant_look(asked.grant, reader().generation(AccessGrant)))
-        seen, answers = reader().see(looks, [_take_call(asked.limits)] if asked.limits else [])
+        asker = _asker(token, client_address(meta), reader().generation(AccessGrant))
+        seen, answers = reader().see(view.read_model, key, asker.beside)
     except ReadModelError:
         return None
-    return seen, limits.taken(asked.limits, answers[0]) if answers else limits.NOTHING_TAKEN
+    return Look(asker, seen, Taken(asker.limits, answers[0]) if answers else NOTHING_TAKEN)
 
 
 # What is sent for the same asker again and again is kept as it is sent.
-
-
 @lru_cache(maxsize=4096)
-def _grant_look(grant: str, generation: int) -> Command:
-    return connection.packed(store.look(AccessGrant.__name__, generation, grant))
+def _asker(token: Met, address: str, generation: int) -> Asker:
+    held = rate_limit.limits_of("queries", token.user_id, address)
+    looks = [store.look(AccessGrant.__name__, generation, token.digest)] if token.digest else []
+    return Asker(token, held, store.ready(looks, [limits.take_call(held)] if held else []))
 
 
-@lru_cache(maxsize=4096)
-def _take_call(of: tuple[Limit, ...]) -> ReadyCall:
-    return store.ready(limits.take_call(of))
+setting_changed.connect(lambda **changed: _asker.cache_clear(), weak=False)

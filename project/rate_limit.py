@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
+from django.core.signals import setting_changed
 from django.http import HttpRequest, HttpResponse
 from rest_framework.exceptions import APIException
 from rest_framework.permissions import SAFE_METHODS
@@ -64,15 +65,16 @@ def middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
     return answer
 
 
-def told(taken: Taken) -> dict[str, str]:
+def told(taken: Taken) -> list[tuple[str, str]]:
     """The headers that say what is left of the limits."""
-    policy = [limit.policy for limit in taken.limits]
-    state = [f'"{limit.name}";r={left};t={whole_in_seconds}' for limit, left, whole_in_seconds in taken.left]
-    return {POLICY: ", ".join(policy), STATE: ", ".join(state)} if policy else {}
+    if not taken.limits:
+        return []
+    policies = [limit.policy for limit in taken.limits]
+    return [(POLICY, ", ".join(policies)), (STATE, ", ".join(taken.states))]
 
 
 def _tell(response: HttpResponse, taken: Taken | None) -> None:
-    for name, value in (told(taken) if taken else {}).items():
+    for name, value in told(taken) if taken else ():
         response[name] = value
 
 
@@ -84,10 +86,10 @@ def _take(request: HttpRequest) -> None:
         raise TooManyRequests(taken.retry_in_seconds)
 
 
-def _taken_ahead(request: HttpRequest, limits: list[Limit]) -> Taken | None:
+def _taken_ahead(request: HttpRequest, limits: tuple[Limit, ...]) -> Taken | None:
     """What was taken from these very limits when the request came; from others, it is given back."""
     taken: Taken | None = request.__dict__.pop("taken_ahead", None)
-    if taken is None or list(taken.limits) == limits:
+    if taken is None or taken.limits == limits:
         return taken
     give_back(taken)
     return None
@@ -103,7 +105,7 @@ def _store() -> Store:
     return Store(connection.limits())
 
 
-def _limits_of(request: HttpRequest) -> list[Limit]:
+def _limits_of(request: HttpRequest) -> tuple[Limit, ...]:
     """The limits that hold for this request, as far as it is known who asks."""
     kind = "queries" if request.method in SAFE_METHODS else "commands"
     # Whoever a session belongs to, its page would have to be asked of the database; the API knows no sessions.
@@ -112,16 +114,12 @@ def _limits_of(request: HttpRequest) -> list[Limit]:
     return limits_of(kind, user_id, client_address(request.META))
 
 
-def limits_of(kind: str, user_id: int | None, address: str) -> list[Limit]:
+@lru_cache(maxsize=4096)
+def limits_of(kind: str, user_id: int | None, address: str) -> tuple[Limit, ...]:
     """The limits of queries or commands that hold for a user, None for anybody, at this address."""
-    of_account = [] if user_id is None else [_limit(f"{kind}-per-account", str(user_id))]
-    return [limit for limit in (*of_account, _limit(f"{kind}-per-address", address)) if limit is not None]
+    counted = [(f"{kind}-per-account", user_id), (f"{kind}-per-address", address)]
+    found = [(name, of, settings.LIMITS[name]) for name, of in counted if of is not None]
+    return tuple(Limit(name, str(of), *rate) for name, of, rate in found if rate is not None)
 
 
-def _limit(name: str, of: str) -> Limit | None:
-    rate = settings.LIMITS[name]
-    return None if rate is None else _made(name, of, *rate)
-
-
-# Each carries what follows from it: its key, its times.
-_made = lru_cache(maxsize=4096)(Limit)
+setting_changed.connect(lambda **changed: limits_of.cache_clear(), weak=False)

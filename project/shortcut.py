@@ -24,7 +24,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from project import rate_limit, security_headers
 from project.env import Shortcut
-from project.first_look import is_possible, look, question
+from project.first_look import look
 from project.shortcut_rules import found, is_as_all_are, is_of_a_document, is_plain, public_seconds
 from readmodels import http
 from readmodels.limits import Taken
@@ -62,12 +62,13 @@ KNOWN_MIDDLEWARE = {
 class Route:
     """The address of one document, but for its key."""
 
-    prefix: str
+    prefix: str  # without the slash before the key
     view: DocumentView
     is_key: Callable[[str], Any]
     key_of: Callable[[str], Any]
     headers: Headers  # that each answer has
     public_seconds: int | None  # how long shared stores may keep an answer; None: they may not
+    is_tls: bool  # whether requests must have come by TLS
 
 
 def in_front_of(django: Application) -> Application:
@@ -80,9 +81,9 @@ def in_front_of(django: Application) -> Application:
     routes = {route.prefix: route for route in _routes(get_resolver().url_patterns, "/")}
 
     def answer(environ: Environ, start_response: Callable[..., Any]) -> Any:
-        prefix, slash, name = environ["PATH_INFO"].rpartition("/")
-        route = routes.get(prefix + slash)
-        told = _answer(route, name, environ) if route else None
+        prefix, _, name = environ["PATH_INFO"].rpartition("/")
+        route = routes.get(prefix)
+        told = _answer(route, name, environ) if route and is_plain(environ) else None
         if told is None:
             return django(environ, start_response)
         status, headers, body = told
@@ -94,23 +95,19 @@ def in_front_of(django: Application) -> Application:
 
 def _answer(route: Route, name: str, environ: Environ) -> Told | None:
     """The answer; None: it is for Django to give, and nothing was taken for it."""
-    if not (is_plain(environ) and _is_well_addressed(environ) and route.is_key(name)):
+    if not (
+        route.is_key(name) and _is_our_host(environ.get("HTTP_HOST", "")) and (not route.is_tls or _is_by_tls(environ))
+    ):
         return None
-    asked = question(route.view, route.key_of(name), environ) if is_possible() else None
-    looked = look(asked) if asked else None
-    if asked is None or looked is None:
+    key = route.key_of(name)
+    looked = look(route.view, key, environ)
+    if looked is None:
         return None
-    seen, taken = looked
-    answer = found(route.view, asked, seen) if taken.is_taken else None
+    answer = found(route.view, key, looked) if looked.taken.is_taken else None
     if answer is None:
-        rate_limit.give_back(taken)
+        rate_limit.give_back(looked.taken)
         return None
-    return _told(route, answer, taken, environ.get("HTTP_IF_NONE_MATCH"))
-
-
-def _is_well_addressed(environ: Environ) -> bool:
-    """Whether the host is one of ours, and the request came by TLS where that is demanded."""
-    return _is_our_host(environ.get("HTTP_HOST", "")) and (not settings.IS_TLS or _is_by_tls(environ))
+    return _told(route, answer, looked.taken, environ.get("HTTP_IF_NONE_MATCH"))
 
 
 @lru_cache(maxsize=1024)
@@ -129,11 +126,14 @@ def _is_by_tls(environ: Environ) -> bool:
 
 def _told(route: Route, answer: Answer, taken: Taken, if_none_match: str | None) -> Told:
     etag, body = route.view.etag(answer), answer.body or b""
-    told = http.told(etag, answer.freshness, {}, route.public_seconds)
-    headers = [*told.items(), *rate_limit.told(taken).items(), *route.headers]
+    headers = http.told(etag, answer.freshness, {}, route.public_seconds)
+    headers += rate_limit.told(taken)
+    headers += route.headers
     if http.is_known(if_none_match, etag):
-        return "304 Not Modified", [("Content-Length", "0"), *headers], b""
-    return "200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers], body
+        headers.append(("Content-Length", "0"))
+        return "304 Not Modified", headers, b""
+    headers += (("Content-Type", "application/json"), ("Content-Length", str(len(body))))
+    return "200 OK", headers, body
 
 
 # The routes in front
@@ -152,7 +152,15 @@ def _routes(patterns: Sequence[URLPattern | URLResolver], stem: str) -> Iterator
 
 def _route(prefix: str, view: DocumentView, converter: Any) -> Route:
     is_key = re.compile(converter.regex).fullmatch
-    return Route(prefix, view, is_key, converter.to_python, _headers(view, prefix), public_seconds(view))
+    return Route(
+        prefix.removesuffix("/"),
+        view,
+        is_key,
+        converter.to_python,
+        _headers(view, prefix),
+        public_seconds(view),
+        settings.IS_TLS,
+    )
 
 
 def _headers(view: DocumentView, prefix: str) -> Headers:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from project.env import Shortcut
-from project.first_look import is_possible, look, question
+from project.first_look import look
 from project.shortcut_rules import found, is_as_all_are, is_of_a_document, is_plain, public_seconds
 from readmodels import http
 from readmodels.query import Answer, key_text
@@ -30,21 +30,21 @@ class Middleware:
     def process_view(self, request: HttpRequest, view: Any, args: Any, address: dict[str, Any]) -> HttpResponse | None:
         """Called when it is known which view answers."""
         of: Any = getattr(view, "cls", None)
-        if request.method != "GET" or not is_of_a_document(of) or not is_possible():
+        if request.method != "GET" or not is_of_a_document(of):
             return None
-        asked = question(of, address[of.key], request.META)
-        looked = look(asked) if asked else None
-        if asked is None or looked is None:
+        key = address[of.key]
+        looked = look(of, key, request.META)
+        if looked is None:
             return None
-        seen, taken = looked
+        taken = looked.taken
         if settings.SHORTCUT is not Shortcut.OFF and taken.is_taken and is_plain(request.META) and is_as_all_are(of):
             made = of()
             made.setup(request)
-            if answer := found(made, asked, seen):
+            if answer := found(made, key, looked):
                 request.rate_taken = taken  # type: ignore[attr-defined]
                 return _response(request, made, answer)
-        ahead = [(asked.of, key_text(asked.key)), (AccessGrant, asked.grant)]
-        request.seen_ahead = dict(zip(ahead, seen, strict=False))  # type: ignore[attr-defined]
+        ahead = [(of.read_model, key_text(key)), (AccessGrant, looked.asker.token.digest)]
+        request.seen_ahead = dict(zip(ahead, looked.seen, strict=False))  # type: ignore[attr-defined]
         request.taken_ahead = taken  # type: ignore[attr-defined]
         return None
 

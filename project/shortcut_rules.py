@@ -7,17 +7,15 @@ from typing import Any
 from rest_framework.exceptions import APIException
 from rest_framework.settings import api_settings
 
-from project.first_look import Question
+from project.first_look import Look
 from readmodels.api import ANY_JSON
 from readmodels.errors import ReadModelError
-from readmodels.query import Answer, Seen
+from readmodels.query import Answer, Key, at_once
 from readmodels.views import DocumentView
 from users.authentication import anonymous, granted
 
 # What each view has of these as settings say; one with its own answers by itself.
 GUARDS = ("authentication_classes", "permission_classes", "throttle_classes", "renderer_classes")
-# Headers that change an answer in ways that are not known here; a cookie may be given another.
-STRANGE = {"HTTP_CONSISTENCY_TOKEN", "HTTP_PREFER", "HTTP_CACHE_CONTROL", "HTTP_COOKIE"}
 
 
 def is_of_a_document(view: Any) -> bool:
@@ -35,26 +33,31 @@ def is_as_all_are(view: type[DocumentView]) -> bool:
 
 def is_plain(environ: Mapping[str, Any]) -> bool:
     """Whether a request asks for nothing but the document itself, as JSON."""
+    # One by one, since an environ holds the whole environment of the process.
     return (
         environ["REQUEST_METHOD"] == "GET"
         and not environ.get("QUERY_STRING")
         and not environ.get("SCRIPT_NAME")
         and environ.get("HTTP_ACCEPT", "*/*") in ANY_JSON
         and environ["PATH_INFO"].isascii()
-        and STRANGE.isdisjoint(environ)
+        and "HTTP_CONSISTENCY_TOKEN" not in environ
+        and "HTTP_PREFER" not in environ
+        and "HTTP_CACHE_CONTROL" not in environ
+        and "HTTP_COOKIE" not in environ
     )
 
 
-def found(view: DocumentView, asked: Question, seen: list[Seen]) -> Answer | None:
+def found(view: DocumentView, key: Key, looked: Look) -> Answer | None:
     """The document that the asker may read; None: that there is none, or may be none, is for the view to say."""
+    token, seen = looked.asker.token, looked.seen
     try:
-        principal = granted(asked.grant, seen[1]) if asked.grant else anonymous()
-        if principal.user_id != asked.user_id:  # so the limits of another were taken
+        principal = granted(token.digest, seen[1]) if token.digest else anonymous()
+        answer = at_once(view.read_model, seen[0])
+        if answer is None or principal.user_id != token.user_id:  # else the limits of another were taken
             return None
-        answer = view.look(principal, asked.key, seen[0])
+        return answer if view.may_read(principal, key, answer.body or b"") else None
     except (ReadModelError, APIException):
         return None
-    return None if answer.body is None else answer
 
 
 def public_seconds(view: DocumentView) -> int | None:

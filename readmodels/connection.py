@@ -27,6 +27,8 @@ from readmodels.errors import ReadModelError, StoreMoved, StoreUnavailable, Writ
 OPTIONS = {"protocol": 2, "retry_on_timeout": False, "retry": None}
 # A connection that was used less long ago is taken to be open: to look takes two more system calls.
 IDLE_SECONDS = 1.0
+# So many bytes are taken at once.
+RECEIVED = 65_536
 # Answers that say something of the server and nothing of the value.
 UNAVAILABLE = (
     "OOM",
@@ -49,6 +51,45 @@ UNAVAILABLE = (
 Command = tuple[Any, ...] | bytes
 
 
+class Link:
+    """A connection that redis-py has opened, asked without what it does around each command and each answer."""
+
+    def __init__(self, made: Any) -> None:
+        self.store_id: str = made.store_id
+        self._made = made
+        self._socket: socket.socket = made._sock
+        self._reader = hiredis.Reader(protocolError=redis.InvalidResponse, replyError=made._parser.parse_error)
+        self._forks = _forks
+        self._used = time.monotonic()
+
+    def is_usable(self) -> bool:
+        """Whether it is this process's, and open as far as is known."""
+        if self._forks != _forks:  # the process that this one was forked from keeps its own
+            return False
+        now = time.monotonic()
+        is_idle, self._used = now > self._used + IDLE_SECONDS, now
+        return not (is_idle and _is_over(self._made))
+
+    def ask(self, packed: bytes, count: int) -> list[Any]:
+        """So many answers to the commands, which are sent as they are; an error is an answer too.
+
+        Raises OSError, and redis-py's errors for an answer that is none; nothing more can be asked then.
+        """
+        receive, reader, answers = self._socket.recv, self._reader, list[Any]()
+        self._socket.sendall(packed)
+        while len(answers) < count:
+            if not (data := receive(RECEIVED)):
+                raise redis.ConnectionError("Redis has ended the connection")
+            reader.feed(data)
+            while (answer := reader.gets()) is not False:
+                answers.append(answer)
+        return answers
+
+    def end(self) -> None:
+        """It is closed."""
+        self._made.disconnect()
+
+
 class Identified(redis.Redis):
     """A client whose connections carry `store_id`; besides those of its pool it has one for each thread that asks."""
 
@@ -56,20 +97,22 @@ class Identified(redis.Redis):
         super().__init__(*args, **kwargs)
         self._own = threading.local()
 
-    def own_connection(self) -> Any:
-        """This thread's connection, open as far as is known."""
-        own = self._own
-        made = getattr(own, "connection", None)
-        now = time.monotonic()
-        if made is None or own.forks != _forks:  # the process that this one was forked from keeps its own
-            pool = self.connection_pool  # whose own count would take the connections of ended threads for open
-            made = own.connection = pool.connection_class(**pool.connection_kwargs)
-            own.forks = _forks
-        elif now > own.used + IDLE_SECONDS:
-            _end_if_over(made)
-        own.used = now
-        made.connect()  # does nothing where it is
-        return made
+    def link(self) -> Link:
+        """This thread's own connection."""
+        link: Link | None = getattr(self._own, "link", None)
+        return link if link and link.is_usable() else self._opened()
+
+    def ended(self, link: Link) -> None:
+        """This thread's own connection is given up: an answer may still come, to what would be asked next."""
+        del self._own.link
+        link.end()
+
+    def _opened(self) -> Link:
+        pool = self.connection_pool  # whose own count would take the connections of ended threads for open
+        made: Any = pool.connection_class(**pool.connection_kwargs)
+        made.connect()
+        self._own.link = link = Link(made)
+        return link
 
 
 # How often a process was forked until it came to be this one.
@@ -84,14 +127,12 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-def _end_if_over(made: Any) -> None:
-    """A connection that the server has ended meanwhile, or on which it says what nobody asked, is ended here too."""
+def _is_over(made: Any) -> bool:
+    """Whether the server has ended the connection meanwhile, or says on it what nobody asked."""
     try:
-        is_over = made.is_connected and made.can_read()
+        return bool(made.can_read())
     except redis.ConnectionError:
-        is_over = True
-    if is_over:
-        made.disconnect()
+        return True
 
 
 @cache
@@ -137,7 +178,7 @@ def _identify(made: Any) -> None:
 
 def _wait_in_kernel(sock: socket.socket, timeout_seconds: float) -> None:
     """The kernel gives up waiting. Python itself would ask it before each call whether the call would wait, and so take
-    twice the system calls; a read that took too long raises an error that redis-py turns into its own, as before.
+    twice the system calls; a read that took too long raises BlockingIOError.
     """
     whole, part = divmod(timeout_seconds, 1)
     limit = struct.pack("ll", int(whole), int(part * 1_000_000))
@@ -164,34 +205,31 @@ def ask(client: Identified, commands: Sequence[Command], store_id: str | None = 
 
     Raises StoreMoved, and sends nothing, where the id is not the one wanted. Quicker than the client's own pipeline.
     """
+    return ask_packed(client, b"".join(map(packed, commands)), len(commands), store_id)
+
+
+def ask_packed(client: Identified, commands: bytes, count: int, store_id: str | None = None) -> tuple[str, list[Any]]:
+    """The same for so many commands as they are sent."""
     try:
-        connection = client.own_connection()
-        if store_id is not None and connection.store_id != store_id:
+        link = client.link()
+        if store_id is not None and link.store_id != store_id:
             raise StoreMoved("another Redis answers than the one that is trusted")
         try:
-            # redis-py itself looks at each argument before it packs, in twice the time that packing takes, and sends a
-            # piece for every 6 KB, of which a batch of documents has a hundred.
-            connection.send_packed_command([b"".join(map(packed, commands))])
-            answers = [_answer(connection) for _ in commands]
+            answers = link.ask(commands, count)
         except BaseException:
-            connection.disconnect()  # an answer may still come, to what is asked next
+            client.ended(link)
             raise
         for answer in answers:
-            if isinstance(answer, redis.ResponseError):
+            if isinstance(answer, redis.RedisError):
                 raise answer
     except redis.exceptions.NoScriptError:
         raise
     except redis.RedisError as error:
         raise _in_our_terms(error) from error
-    return connection.store_id, answers
-
-
-def _answer(connection: Any) -> Any:
-    """One answer; an error is handed back, so that what follows it is read too."""
-    try:
-        return connection.read_response()
-    except redis.ResponseError as error:
-        return error
+    except OSError as error:
+        is_late = isinstance(error, BlockingIOError)  # as the kernel says of a wait that was long enough
+        raise StoreUnavailable("Redis did not answer in time" if is_late else str(error)) from error
+    return link.store_id, answers
 
 
 @contextmanager

@@ -24,6 +24,11 @@ AS_OF = "Read-Model-As-Of"
 LAG = "Read-Model-Lag"
 STALE = "Read-Model-Stale"
 
+PRIVATE = ((CACHE_CONTROL, "private, no-cache"), ("Vary", "Authorization"))
+# What a shared store kept from before a write must not answer who asks with that write's token; nor must what it kept
+# for anybody answer who asks for a greatest staleness.
+PUBLIC_VARY = ("Vary", f"{CONSISTENCY_TOKEN}, {CACHE_CONTROL}")
+
 # A client keeps the tokens of its last writes; 20 took 1.5 ms to check, on a machine busy with tests.
 MOST_TOKENS = 20
 MAX_STALE = "max-stale"
@@ -74,33 +79,29 @@ def respond(
     """The bytes as they are, or 304 where the asker has them; with what any answer to a query says of itself."""
     known = is_known(request.headers.get("If-None-Match"), etag)
     response = HttpResponseNotModified() if known else HttpResponse(body, content_type="application/json")
-    for name, value in told(etag, freshness, wish, public_seconds).items():
+    for name, value in told(etag, freshness, wish, public_seconds):
         response[name] = value
     return response
 
 
-def told(etag: str, freshness: Freshness, wish: Wish, public_seconds: int | None) -> dict[str, str]:
+def told(etag: str, freshness: Freshness, wish: Wish, public_seconds: int | None) -> list[tuple[str, str]]:
     """The headers of an answer to a query."""
-    as_of, lag = _age(freshness.as_of, freshness.lag_seconds)
-    found = {"ETag": etag, AS_OF: as_of, VERSION: freshness.version, LAG: lag}
+    found = [("ETag", etag), (VERSION, freshness.version), *_age(freshness.as_of, freshness.lag_seconds)]
     if freshness.is_stale:
-        found[STALE] = "true"
+        found.append((STALE, "true"))
     if public_seconds is None:
-        found[CACHE_CONTROL] = "private, no-cache"
-        found["Vary"] = "Authorization"
+        found += PRIVATE
     else:
-        found[CACHE_CONTROL] = _kept_by_all(freshness, wish, public_seconds)
-        # What a shared store kept from before a write must not answer who asks with that write's token; nor must what
-        # it kept for anybody answer who asks for a greatest staleness.
-        found["Vary"] = f"{CONSISTENCY_TOKEN}, {CACHE_CONTROL}"
-    if applied := ", ".join(_applied(wish)):
-        found["Preference-Applied"] = applied
+        found += ((CACHE_CONTROL, _kept_by_all(freshness, wish, public_seconds)), PUBLIC_VARY)
+    if wish and (applied := ", ".join(_applied(wish))):
+        found.append(("Preference-Applied", applied))
     return found
 
 
 @lru_cache(maxsize=512)  # progress is the same between two drains
-def _age(as_of: datetime, lag_seconds: float) -> tuple[str, str]:
-    return as_of.isoformat(timespec="milliseconds").replace("+00:00", "Z"), f"{lag_seconds:.3f}"
+def _age(as_of: datetime, lag_seconds: float) -> tuple[tuple[str, str], tuple[str, str]]:
+    at = as_of.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (AS_OF, at), (LAG, f"{lag_seconds:.3f}")
 
 
 def _kept_by_all(freshness: Freshness, wish: Wish, public_seconds: int) -> str:
@@ -154,7 +155,7 @@ def content_etag(body: bytes) -> str:
 
 def is_known(if_none_match: str | None, etag: str) -> bool:
     """Whether the asker has what this ETag names."""
-    if if_none_match is None:
-        return False
+    if if_none_match is None or if_none_match == etag:
+        return if_none_match == etag
     known = parse_etags(if_none_match)
     return known == ["*"] or etag.removeprefix("W/") in {tag.removeprefix("W/") for tag in known}

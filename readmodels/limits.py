@@ -37,9 +37,10 @@ class Limit:
         """Where it is kept."""
         return keys.limit(self.name, self.of)
 
-    def left(self, whole_in_microseconds: int) -> int:
-        """How many there are until it is whole again after so long."""
-        return max((self.all_microseconds - whole_in_microseconds) // self.one_microseconds, 0)
+    def state(self, whole_in: int) -> str:
+        """What is left of it, as the header RateLimit has it, where it is whole again after so many microseconds."""
+        left = (self.all_microseconds - whole_in) // self.one_microseconds
+        return f'"{self.name}";r={left if left > 0 else 0};t={_seconds(whole_in)}'
 
     @cached_property
     def policy(self) -> str:
@@ -57,14 +58,6 @@ class Limit:
         return self.one_microseconds * self.most
 
 
-class Left(NamedTuple):
-    """What is left of a limit, and in how many seconds it is whole again."""
-
-    limit: Limit
-    left: int
-    whole_in_seconds: int
-
-
 class Taken(NamedTuple):
     """Whether each of the limits has given one; if not, in how many seconds they can. None has given any then."""
 
@@ -78,10 +71,9 @@ class Taken(NamedTuple):
         return self.answer[0] == 1
 
     @property
-    def left(self) -> list[Left]:
-        """What is left of each."""
-        pairs = zip(self.limits, self.answer[1::2], strict=True)
-        return [Left(limit, limit.left(whole_in), _seconds(whole_in)) for limit, whole_in in pairs]
+    def states(self) -> list[str]:
+        """What is left of each limit."""
+        return [limit.state(whole_in) for limit, whole_in in zip(self.limits, self.answer[1::2], strict=True)]
 
     @property
     def retry_in_seconds(self) -> int:
@@ -96,11 +88,6 @@ def take_call(limits: Sequence[Limit]) -> Call:
     """The call that takes one of each limit; to be sent beside other calls in the same round trip, too."""
     times = [time for limit in limits for time in (limit.one_microseconds, limit.all_microseconds)]
     return "take", [limit.key for limit in limits], times
-
-
-def taken(limits: Sequence[Limit], answer: Sequence[int]) -> Taken:
-    """What the answer to that call says."""
-    return Taken(tuple(limits), answer)
 
 
 def give_back_call(limits: Sequence[Limit], *, is_all: bool) -> Call:

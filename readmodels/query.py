@@ -5,22 +5,22 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, timedelta
-from functools import cache, partial
+from datetime import date, datetime, timedelta
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple, TypeVar, Unpack
 
 from django.core import signing
 from django.db.models import F, Value
 
-from readmodels import consistency, store
+from readmodels import connection, consistency, store
 from readmodels.building import facet_part
 from readmodels.conf import conf
 from readmodels.connection import Command
 from readmodels.declare import Collection, Document, ReadModel
 from readmodels.errors import CursorOver, NotBuilt, NotProjected, StoreLost, WrongCursor
 from readmodels.fingerprint import fingerprint
-from readmodels.store import ReadyCall, Store
-from readmodels.values import Call, StoredPage
+from readmodels.store import Ready, Store
+from readmodels.values import StoredPage
 from readmodels.waiting import Freshness, Judge, Lack, Wish, progress_of, until_shown, worst
 
 Key = str | int | date
@@ -82,7 +82,7 @@ class Reader:
         What may not be read (`may_read` is called with the body at each look) is judged as if there were none, so that
         not even the time of the answer tells one from the other.
         """
-        if seen and not wish and (found := _at_once(of, seen, may_read)):
+        if seen and not wish and (found := at_once(of, seen)) and may_read(found.body or b""):
             return found
         generation, name = self._generation(of), key_text(key)
         looks = iter([seen] if seen else [])
@@ -113,12 +113,14 @@ class Reader:
         return self._wait(of, read, wish)
 
     def look(self, of: type[Document], key: Key) -> Command:
-        """The command that reads what is stored of a document now, for `see`."""
+        """The command that reads what is stored of a document now."""
         return store.look(of.__name__, self._generation(of), key_text(key))
 
-    def see(self, looks: Sequence[Command], calls: Sequence[Call | ReadyCall]) -> tuple[list[Seen], list[Any]]:
-        """(what is stored of documents, what these calls answer) in one round trip."""
-        return self._store.see(looks, calls)
+    def see(self, of: type[Document], key: Key, beside: Ready) -> tuple[list[Seen], list[Any]]:
+        """(what is stored of a document, and by the looks beside it; what scripts beside it answer) in one round
+        trip.
+        """
+        return self._store.see(connection.packed(self.look(of, key)), beside)
 
     def sayable(self, of: type[Document], keys: Sequence[str]) -> dict[str, Answer]:
         """The document of each key of which something can be said now, in one round trip if that is all of them.
@@ -248,6 +250,17 @@ def seen_ahead(request: Any, of: type[Document], key: Key) -> Seen | None:
     return ahead.pop((of, key_text(key)), None)
 
 
+def at_once(of: type[Document], seen: Seen) -> Answer | None:
+    """What a reader answers to whoever wishes nothing and may read the document; None where that needs a closer look:
+    there is none, or something of the read model is parked. Raises StoreLost as a reader does.
+    """
+    kept, stored = seen
+    if stored is None or (age := _age(kept, of.__name__)) is None:
+        return None
+    version, body = consistency.parse_version(stored)
+    return Answer(body, Freshness(*age, version)) if body else None
+
+
 @cache
 def reader() -> Reader:
     """The reader that views use."""
@@ -257,20 +270,6 @@ def reader() -> Reader:
 @cache
 def _pointer(of: type[ReadModel]) -> str:
     return f"{of.__name__}/{fingerprint(of)}"
-
-
-def _at_once(of: type[Document], seen: Seen, may_read: Callable[[bytes], bool]) -> Answer | None:
-    """What `_answer` gives for what was seen, where nothing is wished or parked and there is something to read; quicker
-    since nothing else is asked.
-    """
-    kept, stored = seen
-    progress = progress_of(kept, of.__name__)
-    if stored is None or of.__name__ in progress.parked:
-        return None
-    version, body = consistency.parse_version(stored)
-    if not body or not may_read(body):
-        return None
-    return Answer(body, Freshness(progress.stamp.at, progress.lag_seconds(of.__name__), version))
 
 
 def _answer(
@@ -290,6 +289,13 @@ def _answer(
     if judged.is_parked and not body:
         raise NotBuilt(f"{of.__name__} {key} may be parked")
     return Answer(body or None, judged.freshness), judged.lack
+
+
+@lru_cache(maxsize=512)  # progress is the same between two drains
+def _age(kept: bytes | None, read_model: str) -> tuple[datetime, float] | None:
+    """(as of when, lag in seconds) where nothing of the read model is parked."""
+    progress = progress_of(kept, read_model)
+    return None if read_model in progress.parked else (progress.stamp.at, progress.lag_seconds(read_model))
 
 
 @cache

@@ -9,7 +9,7 @@ taken for the one before.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -57,11 +57,12 @@ class StoreState:
     heartbeat: bytes | None
 
 
-class ReadyCall(NamedTuple):
-    """A script's name, and the command that runs it as it is sent."""
+class Ready(NamedTuple):
+    """Commands as they are sent, to be sent again and again: so many looks, then calls of these scripts."""
 
-    name: str
     packed: bytes
+    looks: int
+    scripts: tuple[str, ...]
 
 
 class Store:
@@ -117,15 +118,18 @@ class Store:
 
     def documents(self, read_model: str, generation: int, of: Sequence[str]) -> list[tuple[bytes | None, bytes | None]]:
         """The same for several keys, in one round trip."""
-        return self.see([look(read_model, generation, key) for key in of], [])[0]
+        store_id, found = self.ask([look(read_model, generation, key) for key in of])
+        return [(_trusted(progress, store_id), document) for progress, document in found]
 
-    def see(
-        self, looks: Sequence[Command], calls: Sequence[Call | ReadyCall]
-    ) -> tuple[list[tuple[bytes | None, bytes | None]], list[Any]]:
-        """(the same by the commands that `look` gave, what these calls answer) in one round trip."""
-        store_id, found = self._call(calls, commands=looks) if calls else self.ask(looks)
-        seen = [(_trusted(progress, store_id), document) for progress, document in found[: len(looks)]]
-        return seen, found[len(looks) :]
+    def see(self, look: bytes, beside: Ready) -> tuple[list[tuple[bytes | None, bytes | None]], list[Any]]:
+        """(the same by a look and by those beside it, what the scripts beside it answer) in one round trip."""
+        looks = 1 + beside.looks
+
+        def ask() -> tuple[str, list[Any]]:
+            return connection.ask_packed(self._client, look + beside.packed, looks + len(beside.scripts))
+
+        store_id, answers = self._with_scripts(ask, beside.scripts)
+        return [(_trusted(progress, store_id), document) for progress, document in answers[:looks]], answers[looks:]
 
     def page(
         self, read_model: str, generation: int, partition: str, low: str, high: str, *, is_descending: bool, rows: int
@@ -276,7 +280,7 @@ class Store:
 
     def take(self, wanted: Sequence[Limit]) -> Taken:
         """One of each limit, or of none."""
-        return limits.taken(wanted, self.run([limits.take_call(wanted)])[0])
+        return Taken(tuple(wanted), self.run([limits.take_call(wanted)])[0])
 
     def return_to(self, given: Sequence[Limit], *, is_all: bool = False) -> None:
         """Each limit has one back, or all that was taken."""
@@ -327,18 +331,18 @@ class Store:
         """What the scripts answered, each on keys of one slot; StoreMoved where another server answers than this."""
         return self._call(calls, store_id)[1] if calls else []
 
-    def _call(
-        self, calls: Sequence[Call | ReadyCall], store_id: str | None = None, commands: Sequence[Command] = ()
-    ) -> tuple[str, list[Any]]:
-        """Run scripts, each on keys of one slot, after the commands, in one round trip; load them where Redis has not
-        seen them.
-        """
-        commands = [*commands, *(call.packed if isinstance(call, ReadyCall) else _command(call) for call in calls)]
+    def _call(self, calls: Sequence[Call], store_id: str | None = None) -> tuple[str, list[Any]]:
+        """(the id of the server that answered, what the scripts did), each on keys of one slot, in one round trip."""
+        commands = [_command(call) for call in calls]
+        return self._with_scripts(lambda: self.ask(commands, store_id), [call[0] for call in calls])
+
+    def _with_scripts(self, ask: Callable[[], tuple[str, list[Any]]], scripts: Sequence[str]) -> tuple[str, list[Any]]:
+        """What is answered, once the scripts are loaded where Redis has not seen them."""
         try:
-            return self.ask(commands, store_id)
+            return ask()
         except redis.exceptions.NoScriptError:
-            self.ask([("SCRIPT", "LOAD", _script(name)[0]) for name in {call[0] for call in calls}])
-            return self.ask(commands, store_id)
+            self.ask([("SCRIPT", "LOAD", _script(name)[0]) for name in set(scripts)])
+            return ask()
 
 
 def look(read_model: str, generation: int, key: str) -> Command:
@@ -346,9 +350,10 @@ def look(read_model: str, generation: int, key: str) -> Command:
     return ("MGET", *keys.with_progress(read_model, generation, key))
 
 
-def ready(call: Call) -> ReadyCall:
-    """The call as it is sent, to be sent again and again."""
-    return ReadyCall(call[0], connection.packed(_command(call)))
+def ready(looks: Sequence[Command], calls: Sequence[Call]) -> Ready:
+    """The looks and the calls as they are sent."""
+    commands = [*looks, *(_command(call) for call in calls)]
+    return Ready(b"".join(map(connection.packed, commands)), len(looks), tuple(call[0] for call in calls))
 
 
 def _command(call: Call) -> Command:
@@ -356,6 +361,8 @@ def _command(call: Call) -> Command:
     return ("EVALSHA", _script(name)[1], len(script_keys), *script_keys, *arguments)
 
 
+# What is kept is the same between two drains, and needs no second look.
+@lru_cache(maxsize=512)
 def _trusted(progress: bytes | None, store_id: str) -> bytes | None:
     """The progress without the id of the server that it holds for; raises StoreMoved where this is another."""
     if progress is None:

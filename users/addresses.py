@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any
 
 from django.conf import settings
+from django.core.signals import setting_changed
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -29,8 +30,8 @@ def client_address(meta: Meta) -> str:
 
     Of the hops that proxies name, this is the last that is no proxy of ours; what stands before it may be made up.
     """
-    found = _address(meta.get("REMOTE_ADDR", ""))
-    if found is None or not settings.TRUSTED_PROXIES or not is_trusted(found):
+    found, is_proxy = _peer(meta.get("REMOTE_ADDR", ""))
+    if found is None or not is_proxy:
         return _counted(found)
     for hop in reversed(_hops(meta)):
         address = _address(hop)
@@ -44,13 +45,22 @@ def client_address(meta: Meta) -> str:
 
 def comes_from_proxy(meta: Meta) -> bool:
     """Whether a proxy of ours has passed the request on."""
-    peer = _address(meta.get("REMOTE_ADDR", ""))
-    return peer is not None and is_trusted(peer)
+    return _peer(meta.get("REMOTE_ADDR", ""))[1]
 
 
 def is_trusted(address: Address) -> bool:
     """Whether this is a proxy of ours."""
     return any(address in network for network in settings.TRUSTED_PROXIES)
+
+
+@lru_cache(maxsize=4096)
+def _peer(text: str) -> tuple[Address | None, bool]:
+    """(the address of who has connected, whether it is a proxy of ours)."""
+    found = _address(text)
+    return found, found is not None and is_trusted(found)
+
+
+setting_changed.connect(lambda **changed: _peer.cache_clear(), weak=False)
 
 
 def _hops(meta: Meta) -> list[str]:

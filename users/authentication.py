@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from hashlib import sha256
+from hashlib import blake2b
 from typing import NamedTuple, cast
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -60,11 +60,13 @@ def anonymous() -> Principal:
 
 
 class Met(NamedTuple):
-    """A token by its hash, and whose it is."""
+    """A token by its hash, and whose it is; None, None where nobody is asked for one."""
 
-    digest: str
+    digest: str | None
     user_id: int | None
 
+
+ANYBODY = Met(None, None)
 
 # By a hash of the header, which is nothing to be kept itself.
 _tokens_met: dict[bytes, Met] = {}
@@ -139,13 +141,17 @@ def met(authorization: str) -> Met | None:
     """The token in this header, if this process has found it to hold before. Whether it still does is another question;
     it never goes to another user.
     """
-    return _tokens_met.get(sha256(authorization.encode()).digest())
+    return _tokens_met.get(_mark(authorization))
 
 
 def _met(authorization: str, token: Met) -> None:
     if len(_tokens_met) >= MOST_MET:
         _tokens_met.clear()
-    _tokens_met[sha256(authorization.encode()).digest()] = token
+    _tokens_met[_mark(authorization)] = token
+
+
+def _mark(authorization: str) -> bytes:
+    return blake2b(authorization.encode(), digest_size=32).digest()
 
 
 def granted_now(grants: Sequence[str]) -> dict[str, Principal | None]:

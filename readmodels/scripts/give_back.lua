@@ -1,4 +1,5 @@
 -- Gives back to limits what take.lua took. KEYS: limits, all in one slot   ARGV: microseconds to give back to each
+redis.set_repl(redis.REPL_NONE) -- as in take.lua
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 for i = 1, #KEYS do

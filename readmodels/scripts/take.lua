@@ -2,6 +2,9 @@
 -- microseconds of Redis's clock, at which it will be whole again; nothing is kept of one that is whole.
 -- KEYS: limits, all in one slot   ARGV: for each, microseconds after which one is back, and after which all are
 -- Answers 1 or 0: whether it took; then for each limit the microseconds until it is whole, and until one can be taken.
+-- Limits come with every request: they are not worth a line in a file, or to a replica, which would cost more than they
+-- do. After a restart or a fail-over all are whole.
+redis.set_repl(redis.REPL_NONE)
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local whole_at, is_taken = {}, 1

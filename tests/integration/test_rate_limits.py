@@ -45,7 +45,27 @@ def test_limits_give_all_or_none(store, allow):
     scarce, ample = Limit("scarce", "a", 2, HOUR), Limit("ample", "a", 50, HOUR)
     answers = at_once(*[lambda: store.take([ample, scarce])] * 20)
     assert sum(answer.is_taken for answer in answers) == 2
-    assert {each.limit.name: each.left for each in store.take([ample]).left} == {"ample": 47}
+    [state] = store.take([ample]).states
+    assert state.startswith('"ample";r=47;t=')
+
+
+def test_limits_cost_the_file_of_redis_nothing(store, allow):
+    def written():
+        return connection.limits().info("persistence")["aof_current_size"]
+
+    limit = Limit("some", "a", 10, HOUR)
+
+    def use():
+        for _ in range(5):
+            store.take([limit])
+        store.return_to([limit])
+
+    use()  # a script is written down when it is loaded
+    before = written()
+    use()
+    assert written() == before
+    connection.limits().set("something", "else")
+    assert written() > before
 
 
 def test_refused_request_says_when_to_come_back(allow):
