@@ -27,12 +27,14 @@ live = [
 ]
 
 urlpatterns = [
+    # What is asked most comes first: addresses are tried in turn.
+    path("orders/<int:order_id>", queries.OrderQuery.as_view(), name="order"),
+    path("products/<str:sku>", ProductResource.as_view(), name="product"),
     *live,
     path("orders", OrderList.as_view(), name="orders"),
     path("orders/import", import_commands.ImportOrders.as_view()),
     path("orders/import/<int:job_id>", queries.ImportQuery.as_view(), name="order-import"),
     path("orders/export", queries.OrdersExport.as_view(), name="orders-export"),
-    path("orders/<int:order_id>", queries.OrderQuery.as_view(), name="order"),
     path("orders/<int:order_id>/pay", commands.PayOrder.as_view()),
     path("orders/<int:order_id>/ship", commands.ShipOrder.as_view()),
     path("orders/<int:order_id>/deliver", commands.DeliverOrder.as_view()),
@@ -41,7 +43,6 @@ urlpatterns = [
     path("users/<int:user_id>/orders", queries.CustomerOrdersQuery.as_view(), name="user-orders"),
     path("users/<int:user_id>/orders/summary", queries.CustomerOrdersSummary.as_view(), name="user-orders-summary"),
     path("products", ProductList.as_view(), name="products"),
-    path("products/<str:sku>", ProductResource.as_view(), name="product"),
     path("products/<str:sku>/restock", product_commands.RestockProduct.as_view()),
     path("sales", queries.SalesQuery.as_view(), name="sales"),
 ]

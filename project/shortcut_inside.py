@@ -3,6 +3,7 @@ not know.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -39,7 +40,6 @@ class Middleware:
         taken = looked.taken
         if settings.SHORTCUT is not Shortcut.OFF and taken.is_taken and is_plain(request.META) and is_as_all_are(of):
             made = of()
-            made.setup(request)
             if answer := found(made, key, looked):
                 request.rate_taken = taken  # type: ignore[attr-defined]
                 return _response(request, made, answer)
@@ -52,5 +52,12 @@ class Middleware:
 def _response(request: HttpRequest, view: DocumentView, answer: Answer) -> HttpResponse:
     body = answer.body or b""
     response = http.respond(request, body, view.etag(answer), answer.freshness, {}, public_seconds(view))
-    response["Allow"] = ", ".join(view.allowed_methods)
+    response["Allow"] = _allowed(type(view))  # type: ignore[arg-type]  # a class is hashable
     return response
+
+
+@cache
+def _allowed(view: type[DocumentView]) -> str:
+    made = view()
+    made.setup(HttpRequest())  # as for each request; from here on HEAD is among its methods
+    return ", ".join(made.allowed_methods)

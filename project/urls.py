@@ -12,11 +12,11 @@ admin.site.site_header = "Orders: administration"
 admin.site.site_title = "Orders"
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/", include("orders.urls")),
+    path("api/", include("users.urls")),
     path("", RedirectView.as_view(pattern_name="docs")),
     path("api", ApiIndex.as_view()),
     path("api/", ApiIndex.as_view()),
-    path("api/", include("users.urls")),
-    path("api/", include("orders.urls")),
     path("api/schema", SpectacularJSONAPIView.as_view(), name="schema"),
     # Its script is a file of its own: no page runs an inline one.
     path("api/docs", SpectacularSwaggerSplitView.as_view(), name="docs"),

@@ -77,7 +77,7 @@ def respond(
     public_seconds: int | None = None,
 ) -> HttpResponse:
     """The bytes as they are, or 304 where the asker has them; with what any answer to a query says of itself."""
-    known = is_known(request.headers.get("If-None-Match"), etag)
+    known = is_known(request.META.get("HTTP_IF_NONE_MATCH"), etag)
     response = HttpResponseNotModified() if known else HttpResponse(body, content_type="application/json")
     for name, value in told(etag, freshness, wish, public_seconds):
         response[name] = value

@@ -12,8 +12,9 @@ class UserResource(queries.UserQuery, commands.UserCommands):
 
 
 urlpatterns = [
-    path("users", commands.UserRegistration.as_view(), name="users"),
+    # What is asked most comes first: addresses are tried in turn.
     path("users/<int:user_id>", UserResource.as_view(), name="user"),
+    path("users", commands.UserRegistration.as_view(), name="users"),
     path("users/<int:user_id>/deactivate", commands.UserDeactivation.as_view()),
     path("users/<int:user_id>/erase", commands.UserErasure.as_view()),
     path("account", queries.AccountQuery.as_view(), name="account"),
