@@ -16,8 +16,9 @@ from readmodels import outbox
 
 WRITES_PER_SECOND = 200
 SAMPLE_SECONDS = 0.5
-# Long enough for two vacuums: PostgreSQL looks once a minute for what there is to do. And to project what is left.
-LOAD_SECONDS, DRAIN_SECONDS = 150, 30
+# Long enough for two vacuums in each half: PostgreSQL looks once a minute for what there is to do. And for what is left
+# to be projected.
+LOAD_SECONDS, DRAIN_SECONDS = 240, 30
 SIZES = """SELECT pg_total_relation_size('readmodels_change'),
     (SELECT n_dead_tup FROM pg_stat_user_tables WHERE relname = 'readmodels_change'),
     (SELECT count(*) FROM readmodels_change),

@@ -38,7 +38,8 @@ def writes_for(
 
     A change that is `wide` in the read model makes here only what its own row does; the bulk lane does the rest.
     """
-    return writes_for_each(cursor, [generation], changes, wide)[0]
+    [writes], _ = writes_for_each(cursor, [generation], changes, wide)
+    return writes
 
 
 def writes_for_each(
@@ -46,11 +47,13 @@ def writes_for_each(
     generations: Sequence[Generation],
     changes: Sequence[Change],
     wide: Mapping[int, Set[str]] = MappingProxyType({}),
-) -> list[list[Write]]:
-    """The same for several generations, in one trip but for what is rare."""
+    beside: Sequence[Statement] = (),
+) -> tuple[list[list[Write]], list[Rows]]:
+    """(the same for several generations, the rows of the statements beside) in one trip but for what is rare."""
     every = [_touched(cursor, generation, changes, wide) for generation in generations]
-    found = iter(together.ask(cursor, [statement for touched in every for statement in touched.statements]))
-    return [_writes(cursor, touched, found) for touched in every]
+    builds = [statement for touched in every for statement in touched.statements]
+    found = iter(together.ask(cursor, [*builds, *beside]))
+    return [_writes(cursor, touched, found) for touched in every], list(found)
 
 
 @dataclass(frozen=True)
@@ -199,28 +202,33 @@ def _is_child(change: Change, plan: Plan) -> bool:
 
 def roots_between(cursor: CursorWrapper, plan: Plan, after: str | None, upto: str | None, limit: int) -> list[str]:
     """The first root keys after one (None: from the first) up to another (None: to the last), in order."""
-    return _roots_in_order(cursor, plan, [(">", after), ("<=", upto)], "LIMIT %s", [limit])
+    [rows] = together.ask(cursor, [asking_roots(plan, after, upto, limit)])
+    return [root for [root] in rows]
+
+
+def asking_roots(plan: Plan, after: str | None, upto: str | None, limit: int) -> Statement:
+    """The statement that asks for these, a row each."""
+    return _asking_in_order(plan, [(">", after), ("<=", upto)], "LIMIT %s", [limit])
 
 
 def root_after(cursor: CursorWrapper, plan: Plan, after: str | None, rows: int) -> str | None:
     """The root key that so many rows lead up to; None: there are no more than these."""
-    found = _roots_in_order(cursor, plan, [(">", after)], "OFFSET %s LIMIT 1", [rows - 1])
-    return found[0] if found else None
+    [found] = together.ask(cursor, [_asking_in_order(plan, [(">", after)], "OFFSET %s LIMIT 1", [rows - 1])])
+    return found[0][0] if found else None
 
 
-def _roots_in_order(
-    cursor: CursorWrapper, plan: Plan, bounds: Sequence[tuple[str, str | None]], which: str, parameters: Sequence[int]
-) -> list[str]:
+def _asking_in_order(
+    plan: Plan, bounds: Sequence[tuple[str, str | None]], which: str, parameters: Sequence[int]
+) -> Statement:
     table, key = connection.ops.quote_name(plan.root_table), connection.ops.quote_name(plan.root_pk)
     given = [(operator, value) for operator, value in bounds if value is not None]
     # Parameters of no type of their own: the column's type and order hold. A bare name in ORDER BY would be that of the
     # column selected, which is text.
     where = " AND ".join(["TRUE", *(f"t.{key} {operator} %s" for operator, _ in given)])
-    cursor.execute(
+    return (
         f"SELECT t.{key}::text FROM {table} t WHERE {where} ORDER BY t.{key} {which}",
         [*(value for _, value in given), *parameters],
     )
-    return [root for [root] in cursor.fetchall()]
 
 
 def root_builds(cursor: CursorWrapper, generation: Generation, roots: Collection[str]) -> list[Write]:

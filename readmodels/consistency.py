@@ -29,6 +29,7 @@ from readmodels.errors import CannotSay, WrongToken
 from readmodels.generations import Generation
 from readmodels.outbox import Change, Pending
 from readmodels.snapshot import EPOCH_WIDTH, IS_SAME_LIFE, Snapshot, is_visible
+from readmodels.together import Rows, Statement
 from readmodels.values import VERSION_LENGTH, Attempt
 
 # Progress lies in every bucket and comes with every read: so few parked documents are named, for more all are meant.
@@ -192,14 +193,27 @@ def parse_stamp(line: bytes) -> Stamp:
 def progress(
     cursor: CursorWrapper, snapshot: Snapshot, generations: Sequence[Generation], applied: Sequence[Change]
 ) -> str:
-    """The progress once `applied` is in the store, as text for `parse_progress`.
+    """The progress once `applied` is in the store, as text for `parse_progress`."""
+    return progress_in(cursor, snapshot, generations, together.ask(cursor, asking_progress(applied)))
+
+
+def asking_progress(applied: Sequence[Change]) -> list[Statement]:
+    """The statements that ask what is not applied once `applied` is, for `progress_in`."""
+    most = conf().pending_changes
+    return [*outbox.asking_pending(applied, most), deadletters.asking_parked(most)]
+
+
+def progress_in(
+    cursor: CursorWrapper, snapshot: Snapshot, generations: Sequence[Generation], found: Sequence[Rows]
+) -> str:
+    """The progress that such statements found.
 
     With too many pending changes to name, the horizon is lowered: the progress then knows of no transaction from the
     oldest pending one on. A read model is doubtful while changes that a Redis had lost are projected again.
     """
     names = {generation.plan.name for generation in generations}
     most = conf().pending_changes
-    *unapplied, letters = together.ask(cursor, [*outbox.asking_pending(applied, most), deadletters.asking_parked(most)])
+    *unapplied, letters = found
     pending, parked = outbox.pending_in(unapplied, most), deadletters.parked_in(letters, most)
     by_model: dict[str, set[int]] = defaultdict(set)
     oldest: dict[str, float] = {}

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 
-from readmodels import acknowledged, models, outbox
+from readmodels import acknowledged, models, outbox, together
 from readmodels.errors import Died
 from readmodels.snapshot import Snapshot, is_visible
 from readmodels.together import Rows, Statement
@@ -216,11 +216,14 @@ def deadly(cursor: CursorWrapper, read_model: str) -> set[str]:
 
     Only its next change and a retry, each counted before the work, may build it: whoever else did would die as well.
     """
-    cursor.execute(
-        "SELECT key FROM readmodels_dead_letter WHERE read_model = %s AND starts_with(error, %s)",
-        [read_model, f"{Died.__name__}:"],
-    )
-    return {key for [key] in cursor.fetchall()}
+    [rows] = together.ask(cursor, [asking_deadly(read_model)])
+    return {key for [key] in rows}
+
+
+def asking_deadly(read_model: str) -> Statement:
+    """The statement that asks for these, a row each."""
+    sql = "SELECT key FROM readmodels_dead_letter WHERE read_model = %s AND starts_with(error, %s)"
+    return sql, [read_model, f"{Died.__name__}:"]
 
 
 def resolve(made: Sequence[tuple[str, int, str]]) -> None:

@@ -83,13 +83,14 @@ def _fill_range(
 ) -> tuple[int, str | None]:
     """(how many rows there were, the last one's key or None at the end) of the next range, which is stored."""
     started_ms = store.now_ms()
-    with snapshot.reading() as (cursor, now):
-        markers = buckets.read(cursor).markers
-        roots = building.roots_between(cursor, generation.plan, *between, rows)
-        deadly = deadletters.deadly(cursor, generation.plan.name).intersection(roots)
+    plan = generation.plan
+    asking = [buckets.ASKING, building.asking_roots(plan, *between, rows), deadletters.asking_deadly(plan.name)]
+    with snapshot.reading_at_once(asking) as (cursor, now, [known, found, parked]):
+        roots = [root for [root] in found]
+        deadly = {root for [root] in parked}.intersection(roots)
         writes = building.root_builds(cursor, generation, [root for root in roots if root not in deadly])
     _park(generation, sorted(deadly), Died("not built: it is parked elsewhere, since projectors died at it"))
-    attempt = consistency.attempt(started_ms, now, markers)
+    attempt = consistency.attempt(started_ms, now, buckets.found_in(known).markers)
     store.apply(attempt, [write for write in writes if bucket_of(write) in into])
     return len(roots), roots[-1] if len(roots) == rows else None
 

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from readmodels import acknowledged, newer_code, together
-from readmodels.snapshot import Snapshot, require_same
+from readmodels.snapshot import ASKING_CLOCK, Snapshot, clock_in, require_same_of
 from readmodels.together import Rows, Statement
 
 # How many projectors can work side by side in a lane; a power of two, since a shard is the key's hash masked.
@@ -237,11 +237,12 @@ def acknowledge(changes: Sequence[Change], seen_in: Snapshot, left: Mapping[int,
     wide = json.dumps({id: sorted(read_models) for id, read_models in (left or {}).items()})
     # Where a transaction is under way an error ends all of it, as it does here; a savepoint would be two trips.
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        cursor.execute(ACKNOWLEDGE, [*_names(changes), seen_in.epoch, wide, wide])
-        count = int(cursor.fetchone()[0])
-        # Last: to have kept a row excludes whoever changes the trust in a Redis (heartbeat.py) until this has ended.
-        require_same(cursor, seen_in)
-    return count
+        # The clock last: to have kept a row excludes whoever changes the trust in a Redis (heartbeat.py) until this has
+        # ended.
+        names = (ACKNOWLEDGE, [*_names(changes), seen_in.epoch, wide, wide])
+        [[count]], clock = together.ask(cursor, [names, ASKING_CLOCK])
+        require_same_of(clock_in(clock), seen_in)
+    return int(count)
 
 
 def take(cursor: CursorWrapper, changes: Sequence[Change]) -> list[Change]:

@@ -209,12 +209,13 @@ def read(
             chosen = fan_out.choose(cursor, current, visible, conf().fan_out_documents)
         else:
             chosen = Chosen(visible, wide)
-        by_generation = building.writes_for_each(cursor, current, chosen.changes, chosen.wide)
-        made = building.made(current, by_generation) if is_any_parked else []
         is_full = is_full or len(chosen.changes) < len(visible)
         # What the bulk lane has done, the next sweep says.
         is_told = not is_full and not chosen.wide and of is None and set(shards) <= set(Lane.LIVE.value)
-        progress = consistency.progress(cursor, now, current, chosen.changes) if is_told else None
+        beside = consistency.asking_progress(chosen.changes) if is_told else []
+        by_generation, found = building.writes_for_each(cursor, current, chosen.changes, chosen.wide, beside)
+        made = building.made(current, by_generation) if is_any_parked else []
+        progress = consistency.progress_in(cursor, now, current, found) if is_told else None
     attempt = consistency.attempt(started_ms, now, known.markers)
     writes = [write for writes in by_generation for write in writes]
     suspect = suspects[0].id if suspects else None

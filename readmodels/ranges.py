@@ -65,7 +65,7 @@ def _cut(generation: Generation, build: models.Build) -> models.BuildRange | Non
     if build.is_handed_out:
         return None
     with connection.cursor() as cursor:
-        upto = building.root_after(cursor, generation.plan, build.handed_out, conf().batch_rows)
+        upto = building.root_after(cursor, generation.plan, build.handed_out, _rows())
     models.Build.objects.filter(generation_id=generation.id).update(
         handed_out=build.handed_out if upto is None else upto, is_handed_out=upto is None
     )
@@ -74,5 +74,9 @@ def _cut(generation: Generation, build: models.Build) -> models.BuildRange | Non
 
 def _longest() -> timedelta:
     """A range that is not done by then is another's, the pause for the throttle included."""
-    pause = conf().batch_rows * conf().rebuild_processes / conf().rebuild_rows_per_second
+    pause = _rows() * conf().rebuild_processes / conf().rebuild_rows_per_second
     return timedelta(seconds=conf().repair_lease_seconds + pause)
+
+
+def _rows() -> int:
+    return conf().batch_rows * conf().range_batches

@@ -6,12 +6,12 @@ back: the server's fingerprint and a row in an UNLOGGED table show that, and the
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from django.db import connection, transaction
+from django.db import DatabaseError, Error, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from readmodels import together
@@ -39,6 +39,7 @@ CLOCK_SQL = f"""
            statement_timestamp(), h.store_id, h.replays
     FROM readmodels_clock c, readmodels_heartbeat h, (SELECT pg_current_snapshot() AS now) s"""
 
+ASKING_CLOCK: Statement = (CLOCK_SQL, [])
 BEGINNING: Statement = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", [])
 
 
@@ -79,13 +80,17 @@ def reading() -> Iterator[tuple[CursorWrapper, Snapshot]]:
 @contextmanager
 def reading_at_once(statements: Sequence[Statement]) -> Iterator[tuple[CursorWrapper, Snapshot, list[Rows]]]:
     """The same with the rows of these statements, which come in the trip that begins it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_is_in_recovery()")
-        if cursor.fetchone() == (True,):
-            raise NotPrimary("the database is a standby; point DATABASE_URL at the primary")
-        with transaction.atomic():
-            _, clock, *rows = together.ask(cursor, [BEGINNING, (CLOCK_SQL, []), *statements])
-            yield cursor, _snapshot(clock), rows
+    is_begun = False
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            _, found, *rows = together.ask(cursor, [BEGINNING, ASKING_CLOCK, *statements])
+            is_begun = True
+            yield cursor, clock_in(found), rows
+    except DatabaseError:
+        # A standby refuses to read the clock; to ask before whether it is one would be a trip for each snapshot.
+        if not is_begun and _is_standby():
+            raise NotPrimary("the database is a standby; point DATABASE_URL at the primary") from None
+        raise
 
 
 def start_clock() -> None:
@@ -96,15 +101,20 @@ def start_clock() -> None:
 
 def require_epoch(cursor: CursorWrapper, epoch: int) -> Snapshot:
     """The clock as it is now; raises EpochMoved unless the epoch is the given one on the server that it was set on."""
-    now = _read_clock(cursor)
-    if now.epoch != epoch:
-        raise EpochMoved(f"no longer in epoch {epoch}")
+    now = clock(cursor)
+    _require(now, epoch)
     return now
 
 
 def require_same(cursor: CursorWrapper, then: Snapshot) -> None:
     """Raises EpochMoved where the epoch has risen since, StoreMoved where another Redis is trusted."""
-    if require_epoch(cursor, then.epoch).store_id != then.store_id:
+    require_same_of(clock(cursor), then)
+
+
+def require_same_of(now: Snapshot, then: Snapshot) -> None:
+    """The same where the clock has been read."""
+    _require(now, then.epoch)
+    if now.store_id != then.store_id:
         raise StoreMoved("the writes went to a Redis that is not trusted any more")
 
 
@@ -140,17 +150,31 @@ def raise_epoch(store: Store) -> int:
     return int(raised)
 
 
-def _read_clock(cursor: CursorWrapper) -> Snapshot:
-    cursor.execute(CLOCK_SQL)
-    return _snapshot(cursor.fetchall())
+def clock(cursor: CursorWrapper) -> Snapshot:
+    """The clock as the cursor's snapshot shows it. Raises EpochMoved."""
+    [rows] = together.ask(cursor, [ASKING_CLOCK])
+    return clock_in(rows)
 
 
-def _snapshot(rows: Rows) -> Snapshot:
+def clock_in(rows: Rows) -> Snapshot:
+    """The clock that ASKING_CLOCK found. Raises EpochMoved."""
     row = rows[0] if rows else None
     if row is None or not row[2]:
         raise EpochMoved(f"PostgreSQL was restarted, recovered or replaced since epoch {row[0] if row else 0}")
     epoch, timeline_epoch, _, text, number, at, store_id, replays = row
     return Snapshot(epoch, timeline_epoch, number, text, at, store_id, replays)
+
+
+def _require(now: Snapshot, epoch: int) -> None:
+    if now.epoch != epoch:
+        raise EpochMoved(f"no longer in epoch {epoch}")
+
+
+def _is_standby() -> bool:
+    with suppress(Error), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_is_in_recovery()")
+        return bool(cursor.fetchone() == (True,))
+    return False
 
 
 def _has_witness(cursor: CursorWrapper, epoch: int) -> bool:

@@ -164,7 +164,7 @@ def read_on(own: psycopg.Connection, store: Store) -> Batch:
     """Steps 1 and 2 on a connection of one's own."""
     cursor = own.cursor()
     started_ms = store.now_ms()
-    now = snapshot._read_clock(cursor)
+    now = snapshot.clock(cursor)
     changes = outbox.visible(cursor, EVERY_SHARD, 500)
     known = buckets.read(cursor)
     writes = [write for each in generations.current(cursor) for write in building.writes_for(cursor, each, changes)]

@@ -16,7 +16,7 @@ from tests.threads import at_once
 @pytest.fixture
 def twelve_users(store: Store, configured) -> Store:
     """To be filled in ranges of two; as text their keys have another order."""
-    configured(BATCH_ROWS=2, REPAIR_LEASE_SECONDS=1)
+    configured(BATCH_ROWS=2, RANGE_BATCHES=1, REPAIR_LEASE_SECONDS=1)
     for _ in range(12):
         add_user()
     testing.drain(store)
@@ -55,7 +55,7 @@ def test_second_process_fills_what_the_first_does_not_have_in_hand(twelve_users)
 
 
 def test_no_more_processes_than_are_set_fill_at_once(twelve_users, configured):
-    configured(BATCH_ROWS=2, REBUILD_PROCESSES=1)
+    configured(BATCH_ROWS=2, RANGE_BATCHES=1, REBUILD_PROCESSES=1)
     switching.begin("UserProfile")
     first, second = repair_beside_another(twelve_users)
     assert (first, second) == ([2] * 6, [])
@@ -99,7 +99,7 @@ def stop_after_one_range(store: Store) -> None:
 
 def test_keys_are_cut_in_the_order_of_their_column(store, configured):
     """Text is ordered by a collation, which Python does not know."""
-    configured(BATCH_ROWS=2)
+    configured(BATCH_ROWS=2, RANGE_BATCHES=1)
     user = add_user()
     for digest in ("B", "a", "Z", "_", "é", "aa", "A-a", "10", "9", " x", "%s", "'"):
         AuthToken.objects.bulk_create([AuthToken(digest=digest, token_key="k", user=user)])
@@ -113,7 +113,7 @@ def test_keys_are_cut_in_the_order_of_their_column(store, configured):
 
 
 def test_throttle_holds_for_all_processes_together(twelve_users, configured):
-    configured(BATCH_ROWS=2, REBUILD_ROWS_PER_SECOND=10)
+    configured(BATCH_ROWS=2, RANGE_BATCHES=1, REBUILD_ROWS_PER_SECOND=10)
     switching.begin("UserProfile")
     began = time.monotonic()
     repair_beside_another(twelve_users)

@@ -43,5 +43,5 @@ def test_one_change_takes_few_trips(store):
 
     with connection.execute_wrapper(note):
         assert projector.settle(store) == 1
-    # Shards, attempt, primary, snapshot, documents, progress; acknowledged, in which epoch; attempt, shards.
-    assert len(statements) == 10, "\n".join(statements)
+    # Shards, attempt, snapshot, documents with progress; acknowledged, with the epoch; attempt, shards.
+    assert len(statements) == 7, "\n".join(statements)
