@@ -15,7 +15,7 @@ from project import rate_limit
 from readmodels import limits, store
 from readmodels.conf import conf
 from readmodels.errors import ReadModelError
-from readmodels.limits import NOTHING_TAKEN, Limit, Taken
+from readmodels.limits import NOTHING_TAKEN, Limits, Taken
 from readmodels.query import Key, Seen, reader
 from readmodels.store import Ready
 from readmodels.views import DocumentView
@@ -28,7 +28,7 @@ class Asker(NamedTuple):
     """Who asks, as far as the token's text and the address say, and what is asked of Redis beside the document."""
 
     token: Met
-    limits: tuple[Limit, ...]
+    limits: Limits
     beside: Ready
 
 
@@ -48,9 +48,10 @@ def look(view: DocumentView | type[DocumentView], key: Key, meta: Mapping[str, A
     token = ANYBODY if "GET" in view.public_methods else met(meta.get("HTTP_AUTHORIZATION", ""))
     if token is None or conf().limits_url or limits.patience.is_closed:
         return None
+    served = reader()
     try:
-        asker = _asker(token, client_address(meta), reader().generation(AccessGrant))
-        seen, answers = reader().see(view.read_model, key, asker.beside)
+        asker = _asker(token, client_address(meta), served.generation(AccessGrant))
+        seen, answers = served.see(view.read_model, key, asker.beside)
     except ReadModelError:
         return None
     return Look(asker, seen, Taken(asker.limits, answers[0]) if answers else NOTHING_TAKEN)

@@ -19,7 +19,7 @@ from rest_framework.throttling import BaseThrottle
 
 from project import problems
 from readmodels import connection
-from readmodels.limits import Limit, Taken, patience
+from readmodels.limits import Limit, Limits, Taken, patience
 from readmodels.store import Store
 from users.addresses import client_address
 from users.authentication import Principal
@@ -67,10 +67,7 @@ def middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
 
 def told(taken: Taken) -> list[tuple[str, str]]:
     """The headers that say what is left of the limits."""
-    if not taken.limits:
-        return []
-    policies = [limit.policy for limit in taken.limits]
-    return [(POLICY, ", ".join(policies)), (STATE, ", ".join(taken.states))]
+    return [(POLICY, taken.limits.policy), (STATE, taken.state)] if taken.limits else []
 
 
 def _tell(response: HttpResponse, taken: Taken | None) -> None:
@@ -86,7 +83,7 @@ def _take(request: HttpRequest) -> None:
         raise TooManyRequests(taken.retry_in_seconds)
 
 
-def _taken_ahead(request: HttpRequest, limits: tuple[Limit, ...]) -> Taken | None:
+def _taken_ahead(request: HttpRequest, limits: Limits) -> Taken | None:
     """What was taken from these very limits when the request came; from others, it is given back."""
     taken: Taken | None = request.__dict__.pop("taken_ahead", None)
     if taken is None or taken.limits == limits:
@@ -105,7 +102,7 @@ def _store() -> Store:
     return Store(connection.limits())
 
 
-def _limits_of(request: HttpRequest) -> tuple[Limit, ...]:
+def _limits_of(request: HttpRequest) -> Limits:
     """The limits that hold for this request, as far as it is known who asks."""
     kind = "queries" if request.method in SAFE_METHODS else "commands"
     # Whoever a session belongs to, its page would have to be asked of the database; the API knows no sessions.
@@ -115,11 +112,11 @@ def _limits_of(request: HttpRequest) -> tuple[Limit, ...]:
 
 
 @lru_cache(maxsize=4096)
-def limits_of(kind: str, user_id: int | None, address: str) -> tuple[Limit, ...]:
+def limits_of(kind: str, user_id: int | None, address: str) -> Limits:
     """The limits of queries or commands that hold for a user, None for anybody, at this address."""
     counted = [(f"{kind}-per-account", user_id), (f"{kind}-per-address", address)]
     found = [(name, of, settings.LIMITS[name]) for name, of in counted if of is not None]
-    return tuple(Limit(name, str(of), *rate) for name, of, rate in found if rate is not None)
+    return Limits(Limit(name, str(of), *rate) for name, of, rate in found if rate is not None)
 
 
 setting_changed.connect(lambda **changed: limits_of.cache_clear(), weak=False)

@@ -75,7 +75,8 @@ class Link:
 
         Raises OSError, and redis-py's errors for an answer that is none; nothing more can be asked then.
         """
-        receive, reader, answers = self._socket.recv, self._reader, list[Any]()
+        receive, reader = self._socket.recv, self._reader
+        answers: list[Any] = []
         self._socket.sendall(packed)
         while len(answers) < count:
             if not (data := receive(RECEIVED)):

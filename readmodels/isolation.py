@@ -40,14 +40,15 @@ class Suspect(Exception):
 def begin(shards: Sequence[int]) -> int:
     """How many changes the attempt at these shards may take together; that it began is on record until `end`.
 
-    The record need not outlive a crash of PostgreSQL, only that of the projector: so nobody waits for the disk.
+    The record need not outlive a crash of PostgreSQL, only that of the projector: so nobody waits for the disk. Leases
+    may overlap, so the rows are locked in order, here and in `end`: else projectors would wait for one another.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO readmodels_shard AS s (number, attempts) SELECT n, 1 FROM unnest(%s::int[]) n"
             " ON CONFLICT (number) DO UPDATE SET attempts = s.attempts + 1"
             " RETURNING attempts, set_config('synchronous_commit', 'off', true)",
-            [list(shards)],
+            [sorted(shards)],
         )
         attempts = max(attempts for attempts, _ in cursor.fetchall())
     return {1: conf().batch_rows, 2: AFTER_ONE_DEATH}.get(attempts, 1)
@@ -57,8 +58,9 @@ def end(shards: Sequence[int]) -> None:
     """The attempt has ended, well or with an error that was noticed."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE readmodels_shard SET attempts = 0 WHERE number = ANY(%s)"
-            " RETURNING set_config('synchronous_commit', 'off', true)",
+            "UPDATE readmodels_shard s SET attempts = 0 FROM"
+            " (SELECT number FROM readmodels_shard WHERE number = ANY(%s) ORDER BY number FOR UPDATE) held"
+            " WHERE s.number = held.number RETURNING set_config('synchronous_commit', 'off', true)",
             [list(shards)],
         )
 

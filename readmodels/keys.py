@@ -74,8 +74,8 @@ def document_in(bucket: int, read_model: str, generation: int, key: str) -> str:
 
 def with_progress(read_model: str, generation: int, key: str) -> tuple[str, str]:
     """Keys of the progress kept beside one document, and of the document."""
-    bucket = bucket_of(read_model, key)
-    return progress(bucket), document_in(bucket, read_model, generation, key)
+    bucket = crc32(f"{read_model}:{key}".encode()) % BUCKETS  # as `bucket_of`: every read of a document comes by here
+    return _PROGRESS[bucket], f"{_TAGS[bucket]}:{read_model}:{generation}:{key}"
 
 
 def partition(read_model: str, generation: int, key: str) -> PartitionKeys:

@@ -38,14 +38,9 @@ class Limit:
         return keys.limit(self.name, self.of)
 
     def state(self, whole_in: int) -> str:
-        """What is left of it, as the header RateLimit has it, where it is whole again after so many microseconds."""
+        """What is left of it where it is whole again after so many microseconds, as the header RateLimit has it."""
         left = (self.all_microseconds - whole_in) // self.one_microseconds
-        return f'"{self.name}";r={left if left > 0 else 0};t={_seconds(whole_in)}'
-
-    @cached_property
-    def policy(self) -> str:
-        """The limit as the header RateLimit-Policy has it."""
-        return f'"{self.name}";q={self.most};w={self.seconds}'
+        return f'"{self.name}";r={left if left > 0 else 0};t={-(-whole_in // 1_000_000)}'
 
     @cached_property
     def one_microseconds(self) -> int:
@@ -58,10 +53,19 @@ class Limit:
         return self.one_microseconds * self.most
 
 
+class Limits(tuple[Limit, ...]):
+    """Limits that a request takes from together."""
+
+    @cached_property
+    def policy(self) -> str:
+        """The limits as the header RateLimit-Policy has them."""
+        return ", ".join(f'"{limit.name}";q={limit.most};w={limit.seconds}' for limit in self)
+
+
 class Taken(NamedTuple):
     """Whether each of the limits has given one; if not, in how many seconds they can. None has given any then."""
 
-    limits: tuple[Limit, ...]
+    limits: Limits
     # Whether it took; then for each limit the microseconds until it is whole, and until it can give one.
     answer: Sequence[int]
 
@@ -71,17 +75,18 @@ class Taken(NamedTuple):
         return self.answer[0] == 1
 
     @property
-    def states(self) -> list[str]:
-        """What is left of each limit."""
-        return [limit.state(whole_in) for limit, whole_in in zip(self.limits, self.answer[1::2], strict=True)]
+    def state(self) -> str:
+        """What is left of the limits, as the header RateLimit has it."""
+        pairs = zip(self.limits, self.answer[1::2], strict=True)
+        return ", ".join([limit.state(whole_in) for limit, whole_in in pairs])
 
     @property
     def retry_in_seconds(self) -> int:
         """After so long all can give one."""
-        return _seconds(max(self.answer[2::2], default=0))
+        return -(-max(self.answer[2::2], default=0) // 1_000_000)
 
 
-NOTHING_TAKEN = Taken((), [1])
+NOTHING_TAKEN = Taken(Limits(), [1])
 
 
 def take_call(limits: Sequence[Limit]) -> Call:
@@ -106,7 +111,7 @@ class Patience:
     @property
     def is_closed(self) -> bool:
         """Whether Redis is left alone now."""
-        return self._clock() < self._closed_until
+        return bool(self._closed_until) and self._clock() < self._closed_until
 
     def renew(self) -> None:
         """Redis is asked again at once."""
@@ -125,7 +130,3 @@ class Patience:
 
 
 patience = Patience()
-
-
-def _seconds(microseconds: int) -> int:
-    return -(-microseconds // 1_000_000)

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple, TypeVar, Unpack
 from django.core import signing
 from django.db.models import F, Value
 
-from readmodels import connection, consistency, store
+from readmodels import consistency, store
 from readmodels.building import facet_part
 from readmodels.conf import conf
-from readmodels.connection import Command
 from readmodels.declare import Collection, Document, ReadModel
 from readmodels.errors import CursorOver, NotBuilt, NotProjected, StoreLost, WrongCursor
 from readmodels.fingerprint import fingerprint
@@ -65,7 +64,8 @@ class Reader:
         self._store = store
         self._clock = clock
         self._now = now
-        self._pointers: dict[str, int] = {}
+        # As stored, and the generations that were looked up by them.
+        self._pointers: tuple[dict[str, int], dict[type[ReadModel], int]] = {}, {}
         self._pointers_until = -1.0
 
     def document(
@@ -112,15 +112,11 @@ class Reader:
 
         return self._wait(of, read, wish)
 
-    def look(self, of: type[Document], key: Key) -> Command:
-        """The command that reads what is stored of a document now."""
-        return store.look(of.__name__, self._generation(of), key_text(key))
-
     def see(self, of: type[Document], key: Key, beside: Ready) -> tuple[list[Seen], list[Any]]:
         """(what is stored of a document, and by the looks beside it; what scripts beside it answer) in one round
         trip.
         """
-        return self._store.see(connection.packed(self.look(of, key)), beside)
+        return self._store.see(store.look(of.__name__, self._generation(of), key_text(key)), beside)
 
     def sayable(self, of: type[Document], keys: Sequence[str]) -> dict[str, Answer]:
         """The document of each key of which something can be said now, in one round trip if that is all of them.
@@ -196,14 +192,17 @@ class Reader:
     def _generation(self, of: type[ReadModel]) -> int:
         """The generation of the declaration's own fingerprint, or else the live one."""
         if self._clock() >= self._pointers_until:
-            self._pointers = self._store.pointers()
+            self._pointers = self._store.pointers(), {}
             self._pointers_until = self._clock() + conf().pointer_seconds
-        own = _pointer(of)  # type: ignore[arg-type]  # a class is hashable
-        number = self._pointers.get(own, self._pointers.get(of.__name__))
-        if number is None:
-            self._pointers_until = -1.0
-            raise NotProjected(f"{of.__name__} has not been built yet")
-        return number
+        pointers, found = self._pointers
+        if of not in found:
+            own = _pointer(of)  # type: ignore[arg-type]  # a class is hashable
+            number = pointers.get(own, pointers.get(of.__name__))
+            if number is None:
+                self._pointers_until = -1.0
+                raise NotProjected(f"{of.__name__} has not been built yet")
+            found[of] = number
+        return found[of]
 
 
 def key_text(key: Key) -> str:

@@ -20,7 +20,7 @@ from readmodels import connection, keys, limits
 from readmodels.conf import conf
 from readmodels.connection import Command, Identified
 from readmodels.errors import AttemptTooOld, EpochMoved, StoreLost, StoreMoved
-from readmodels.limits import Limit, Taken
+from readmodels.limits import Limit, Limits, Taken
 from readmodels.values import (
     STORE_ID_LENGTH,
     VERSION_LENGTH,
@@ -124,11 +124,12 @@ class Store:
     def see(self, look: bytes, beside: Ready) -> tuple[list[tuple[bytes | None, bytes | None]], list[Any]]:
         """(the same by a look and by those beside it, what the scripts beside it answer) in one round trip."""
         looks = 1 + beside.looks
-
-        def ask() -> tuple[str, list[Any]]:
-            return connection.ask_packed(self._client, look + beside.packed, looks + len(beside.scripts))
-
-        store_id, answers = self._with_scripts(ask, beside.scripts)
+        commands, count = look + beside.packed, looks + len(beside.scripts)
+        try:
+            store_id, answers = connection.ask_packed(self._client, commands, count)
+        except redis.exceptions.NoScriptError:
+            self._load(beside.scripts)
+            store_id, answers = connection.ask_packed(self._client, commands, count)
         return [(_trusted(progress, store_id), document) for progress, document in answers[:looks]], answers[looks:]
 
     def page(
@@ -280,7 +281,7 @@ class Store:
 
     def take(self, wanted: Sequence[Limit]) -> Taken:
         """One of each limit, or of none."""
-        return Taken(tuple(wanted), self.run([limits.take_call(wanted)])[0])
+        return Taken(Limits(wanted), self.run([limits.take_call(wanted)])[0])
 
     def return_to(self, given: Sequence[Limit], *, is_all: bool = False) -> None:
         """Each limit has one back, or all that was taken."""
@@ -334,20 +335,20 @@ class Store:
     def _call(self, calls: Sequence[Call], store_id: str | None = None) -> tuple[str, list[Any]]:
         """(the id of the server that answered, what the scripts did), each on keys of one slot, in one round trip."""
         commands = [_command(call) for call in calls]
-        return self._with_scripts(lambda: self.ask(commands, store_id), [call[0] for call in calls])
-
-    def _with_scripts(self, ask: Callable[[], tuple[str, list[Any]]], scripts: Sequence[str]) -> tuple[str, list[Any]]:
-        """What is answered, once the scripts are loaded where Redis has not seen them."""
         try:
-            return ask()
+            return self.ask(commands, store_id)
         except redis.exceptions.NoScriptError:
-            self.ask([("SCRIPT", "LOAD", _script(name)[0]) for name in set(scripts)])
-            return ask()
+            self._load(call[0] for call in calls)
+            return self.ask(commands, store_id)
+
+    def _load(self, scripts: Iterable[str]) -> None:
+        """Redis has not seen these scripts, or has forgotten them."""
+        self.ask([("SCRIPT", "LOAD", _script(name)[0]) for name in set(scripts)])
 
 
-def look(read_model: str, generation: int, key: str) -> Command:
-    """The command that reads a document beside its bucket's progress."""
-    return ("MGET", *keys.with_progress(read_model, generation, key))
+def look(read_model: str, generation: int, key: str) -> bytes:
+    """The command that reads a document beside its bucket's progress, as it is sent."""
+    return connection.packed(("MGET", *keys.with_progress(read_model, generation, key)))
 
 
 def ready(looks: Sequence[Command], calls: Sequence[Call]) -> Ready:

@@ -30,9 +30,9 @@ def client_address(meta: Meta) -> str:
 
     Of the hops that proxies name, this is the last that is no proxy of ours; what stands before it may be made up.
     """
-    found, is_proxy = _peer(meta.get("REMOTE_ADDR", ""))
-    if found is None or not is_proxy:
-        return _counted(found)
+    found, is_proxy, counted = _peer(meta.get("REMOTE_ADDR", ""))
+    if not is_proxy:
+        return counted
     for hop in reversed(_hops(meta)):
         address = _address(hop)
         if address is None:  # whoever wrote this is not to be believed any further
@@ -54,10 +54,10 @@ def is_trusted(address: Address) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _peer(text: str) -> tuple[Address | None, bool]:
-    """(the address of who has connected, whether it is a proxy of ours)."""
+def _peer(text: str) -> tuple[Address | None, bool, str]:
+    """(the address of who has connected, whether it is a proxy of ours, whom limits count for if it is none)."""
     found = _address(text)
-    return found, found is not None and is_trusted(found)
+    return found, found is not None and is_trusted(found), _counted(found)
 
 
 setting_changed.connect(lambda **changed: _peer.cache_clear(), weak=False)
@@ -70,7 +70,6 @@ def _hops(meta: Meta) -> list[str]:
     return [hop.strip() for hop in text.split(",") if hop.strip()]
 
 
-@lru_cache(maxsize=4096)
 def _counted(address: Address | None) -> str:
     if address is None:
         return UNKNOWN

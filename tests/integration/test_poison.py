@@ -5,11 +5,12 @@ import os
 import signal
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from orders.models import Order
 from orders.readmodels.customer_orders import CustomerOrders
 from orders.readmodels.order_detail import OrderDetail
+from project import child
 from readmodels import (
     building,
     consistency,
@@ -35,6 +36,7 @@ from readmodels.query import Reader
 from readmodels.store import Store
 from tests.reading import body
 from tests.rows import add_order, add_user
+from tests.threads import at_once
 from users.models import User
 from users.readmodels.user_profile import UserProfile
 
@@ -252,6 +254,39 @@ def deadly(impatient, monkeypatch):
     deadletters.park([failure], isolation.PARK_AFTER)
     monkeypatch.setattr(building, "builds", kills)
     return order
+
+
+@pytest.mark.parametrize("note", [isolation.begin, isolation.end])
+def test_projectors_with_the_same_shards_do_not_deadlock(store, note):
+    """Leases may overlap. One holds the first of two rows and wants the second, when the other comes."""
+    isolation.begin([1, 2])
+    isolation.begin([1])  # which puts its row behind the other's
+
+    def hold():
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("UPDATE readmodels_shard SET attempts = 0 WHERE number = 1")
+            assert child.wait_until(is_one_waiting, 10)
+            cursor.execute("UPDATE readmodels_shard SET attempts = 0 WHERE number = 2")
+
+    def come():
+        assert child.wait_until(is_first_held, 10)
+        with connection.cursor() as cursor:  # PostgreSQL may well read so small a table as it lies
+            cursor.execute("SET enable_indexscan = off; SET enable_bitmapscan = off")
+        return note([2, 1])
+
+    assert not any(isinstance(outcome, Exception) for outcome in at_once(hold, come))
+
+
+def is_one_waiting():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return cursor.fetchone()[0]
+
+
+def is_first_held():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT number FROM readmodels_shard WHERE number = 1 FOR UPDATE SKIP LOCKED")
+        return cursor.fetchone() is None
 
 
 def test_deadly_document_kills_no_audit(impatient, deadly):

@@ -45,8 +45,7 @@ def test_limits_give_all_or_none(store, allow):
     scarce, ample = Limit("scarce", "a", 2, HOUR), Limit("ample", "a", 50, HOUR)
     answers = at_once(*[lambda: store.take([ample, scarce])] * 20)
     assert sum(answer.is_taken for answer in answers) == 2
-    [state] = store.take([ample]).states
-    assert state.startswith('"ample";r=47;t=')
+    assert store.take([ample]).state.startswith('"ample";r=47;t=')
 
 
 def test_limits_cost_the_file_of_redis_nothing(store, allow):

@@ -106,7 +106,7 @@ def test_emptied_redis_is_filled_by_one_sweep(store):
 
 def test_emptied_redis_is_filled_range_by_range(store, configured):
     """Of more rows than one range has; as text their keys have another order."""
-    configured(BATCH_ROWS=2)
+    configured(BATCH_ROWS=2, RANGE_BATCHES=1)
     for _ in range(12):
         add_user()
     testing.drain(store)

@@ -69,7 +69,7 @@ def test_rebuild_makes_a_new_generation_of_one_read_model(store):
 
 
 def test_rebuild_goes_on_where_it_stopped(store, configured):
-    configured(BATCH_ROWS=2)
+    configured(BATCH_ROWS=2, RANGE_BATCHES=1)
     for _ in range(7):
         add_user()
     testing.drain(store)
@@ -85,7 +85,7 @@ def test_rebuild_goes_on_where_it_stopped(store, configured):
 
 
 def test_rebuild_begins_again_where_redis_was_lost(store, configured):
-    configured(BATCH_ROWS=2)
+    configured(BATCH_ROWS=2, RANGE_BATCHES=1)
     for _ in range(5):
         add_user()
     testing.drain(store)
@@ -117,7 +117,7 @@ def test_second_rebuild_joins_the_first(store):
 
 
 def test_cancelled_rebuild_leaves_the_live_generation(store, configured):
-    configured(BATCH_ROWS=1)
+    configured(BATCH_ROWS=1, RANGE_BATCHES=1)
     for _ in range(3):
         add_user()
     testing.drain(store)
