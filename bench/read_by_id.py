@@ -27,6 +27,7 @@ from readmodels.query import reader
 from users.models import User
 
 OURS, INSIDE, VIEWS = "ours", "ours, inside of Django", "ours, by REST framework"
+SERVICE = "ours, the query service, inside of Django"
 MINIMAL, FLASK, DJANGO = (
     "minimal WSGI app on Redis, for anybody",
     "Flask on Redis, for anybody",
@@ -50,6 +51,9 @@ PROJECT = "project.wsgi:application"
 SERVED = {
     OURS: Served(PROJECT, asker="knox"),
     INSIDE: Served(PROJECT, asker="knox", environ={"SHORTCUT": "django"}),
+    SERVICE: Served(
+        PROJECT, asker="knox", environ={"SHORTCUT": "django", "DJANGO_SETTINGS_MODULE": "project.query_settings"}
+    ),
     VIEWS: Served(PROJECT, asker="knox", environ={"SHORTCUT": "off"}),
     MINIMAL: Served("bench.peers.minimal_wsgi:application"),
     FLASK: Served("bench.peers.flask_app:application"),
