@@ -53,7 +53,7 @@ def found(view: DocumentView, key: Key, looked: Look) -> Answer | None:
     try:
         principal = granted(token.digest, seen[1]) if token.digest else anonymous()
         answer = at_once(view.read_model, seen[0])
-        if answer is None or principal.user_id != token.user_id:  # else the limits of another were taken
+        if answer is None or principal.user_id != token.user_id:  # then the limits of another were taken
             return None
         return answer if view.may_read(principal, key, answer.body or b"") else None
     except (ReadModelError, APIException):
