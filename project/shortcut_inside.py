@@ -3,7 +3,6 @@ not know.
 """
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from project.env import Shortcut
 from project.first_look import look
-from project.shortcut_rules import found, is_as_all_are, is_of_a_document, is_plain, public_seconds
+from project.shortcut_rules import allowed, found, is_as_all_are, is_of_a_document, is_plain, public_seconds
 from readmodels import http
 from readmodels.query import Answer, key_text
 from readmodels.views import DocumentView
@@ -52,12 +51,5 @@ class Middleware:
 def _response(request: HttpRequest, view: DocumentView, answer: Answer) -> HttpResponse:
     body = answer.body or b""
     response = http.respond(request, body, view.etag(answer), answer.freshness, {}, public_seconds(view))
-    response["Allow"] = _allowed(type(view))  # type: ignore[arg-type]  # a class is hashable
+    response["Allow"] = allowed(type(view))  # type: ignore[arg-type]  # a class is hashable
     return response
-
-
-@cache
-def _allowed(view: type[DocumentView]) -> str:
-    made = view()
-    made.setup(HttpRequest())  # as for each request; from here on HEAD is among its methods
-    return ", ".join(made.allowed_methods)
