@@ -15,7 +15,7 @@ from project import rate_limit
 from readmodels import limits, store
 from readmodels.conf import conf
 from readmodels.errors import ReadModelError
-from readmodels.limits import NOTHING_TAKEN, Limits, Taken
+from readmodels.limits import NOTHING_TAKEN, Allowance, Limits, Taken
 from readmodels.query import Key, Seen, reader
 from readmodels.store import Ready
 from readmodels.views import DocumentView
@@ -29,7 +29,8 @@ class Asker(NamedTuple):
 
     token: Met
     limits: Limits
-    beside: Ready
+    allowance: Allowance
+    grant: Ready
 
 
 class Look(NamedTuple):
@@ -51,10 +52,15 @@ def look(view: DocumentView | type[DocumentView], key: Key, meta: Mapping[str, A
     served = reader()
     try:
         asker = _asker(token, client_address(meta), served.generation(AccessGrant))
-        seen, answers = served.see(view.read_model, key, asker.beside)
+        taken = asker.allowance.use() if asker.limits else NOTHING_TAKEN
+        if taken:
+            seen, _ = served.see(view.read_model, key, asker.grant)
+        else:
+            seen, [answer] = served.see(view.read_model, key, _taking(asker, asker.allowance.wanted))
+            taken = asker.allowance.keep(asker.limits, answer)
     except ReadModelError:
         return None
-    return Look(asker, seen, Taken(asker.limits, answers[0]) if answers else NOTHING_TAKEN)
+    return Look(asker, seen, taken)
 
 
 # What is sent for the same asker again and again is kept as it is sent.
@@ -62,7 +68,19 @@ def look(view: DocumentView | type[DocumentView], key: Key, meta: Mapping[str, A
 def _asker(token: Met, address: str, generation: int) -> Asker:
     held = rate_limit.limits_of("queries", token.user_id, address)
     looks = [store.look(AccessGrant.__name__, generation, token.digest)] if token.digest else []
-    return Asker(token, held, store.ready(looks, [limits.take_call(held)] if held else []))
+    return Asker(token, held, Allowance(), store.ready(looks, []))
 
 
-setting_changed.connect(lambda **changed: _asker.cache_clear(), weak=False)
+@lru_cache(maxsize=4096)
+def _taking(asker: Asker, count: int) -> Ready:
+    """What is asked where so many are to be taken from the asker's limits."""
+    taking = store.ready([], [limits.take_call(asker.limits, count)])
+    return Ready(asker.grant.packed + taking.packed, asker.grant.looks, taking.scripts)
+
+
+def forget(**changed: Any) -> None:
+    """Askers, and what was taken ahead for them, are as if they had not asked before."""
+    _asker.cache_clear()
+
+
+setting_changed.connect(forget)

@@ -21,6 +21,9 @@ log = structlog.get_logger()
 
 # So long nobody asks a Redis that did not answer: every command would wait for it.
 PAUSE_SECONDS = 5.0
+# So many are taken ahead, and kept for so long.
+MOST_AHEAD = 32
+AHEAD_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -66,19 +69,21 @@ class Taken(NamedTuple):
     """Whether each of the limits has given one; if not, in how many seconds they can. None has given any then."""
 
     limits: Limits
-    # Whether it took; then for each limit the microseconds until it is whole, and until it can give one.
+    # How many it took; then for each limit the microseconds until it is whole, and until it can give one.
     answer: Sequence[int]
+    # So many of those are for later.
+    ahead: int = 0
 
     @property
     def is_taken(self) -> bool:
         """Whether all have given one."""
-        return self.answer[0] == 1
+        return self.answer[0] > 0
 
     @property
     def state(self) -> str:
-        """What is left of the limits, as the header RateLimit has it."""
-        pairs = zip(self.limits, self.answer[1::2], strict=True)
-        return ", ".join([limit.state(whole_in) for limit, whole_in in pairs])
+        """What is left of the limits, as the header RateLimit has it; what was taken for later is left."""
+        ahead, pairs = self.ahead, zip(self.limits, self.answer[1::2], strict=True)
+        return ", ".join([limit.state(whole_in - ahead * limit.one_microseconds) for limit, whole_in in pairs])
 
     @property
     def retry_in_seconds(self) -> int:
@@ -89,10 +94,44 @@ class Taken(NamedTuple):
 NOTHING_TAKEN = Taken(Limits(), [1])
 
 
-def take_call(limits: Sequence[Limit]) -> Call:
-    """The call that takes one of each limit; to be sent beside other calls in the same round trip, too."""
+class Allowance:
+    """What a process has taken ahead from the limits of an asker who asks again and again: most requests then cost Redis
+    no script. The first of a burst takes one, the next two, and so on up to MOST_AHEAD, but never more than a sixteenth
+    of what is left, so that one who comes near a limit is counted one by one, over all processes.
+
+    What is not used within AHEAD_SECONDS is lost to the asker, until the limits are whole again. Shared by threads.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kept: list[Taken] = []
+        self._until = 0.0
+        self._wanted = 1
+
+    def use(self) -> Taken | None:
+        """One that was taken ahead; None: it is to be taken now, `wanted` of them."""
+        try:
+            return self._kept.pop() if self._clock() < self._until else None
+        except IndexError:
+            return None
+
+    @property
+    def wanted(self) -> int:
+        """How many are to be taken at once; twice as many if what was taken last is used up in time."""
+        self._wanted = min(2 * self._wanted, MOST_AHEAD) if self._clock() < self._until else 1
+        return self._wanted
+
+    def keep(self, limits: Limits, answer: Sequence[int]) -> Taken:
+        """One of those that a call has taken; the others are kept for later."""
+        self._until = self._clock() + AHEAD_SECONDS
+        self._kept = [Taken(limits, answer, ahead) for ahead in range(answer[0] - 1)]
+        return Taken(limits, answer, max(answer[0] - 1, 0))
+
+
+def take_call(limits: Sequence[Limit], most: int = 1) -> Call:
+    """The call that takes one of each limit, or so many; to be sent beside other calls in the same round trip, too."""
     times = [time for limit in limits for time in (limit.one_microseconds, limit.all_microseconds)]
-    return "take", [limit.key for limit in limits], times
+    return "take", [limit.key for limit in limits], [most, *times]
 
 
 def give_back_call(limits: Sequence[Limit], *, is_all: bool) -> Call:
