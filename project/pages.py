@@ -1,7 +1,7 @@
-"""Middleware that the pages of the admin need and the API does not: it knows no sessions, and so nobody by one.
+"""What the pages of the admin need and the API does not: it knows no sessions, and so nobody by one, and has no files."""
 
-Subclasses, since Django's checks look for the originals; on an API request each costs a comparison of its path.
-"""
+from collections.abc import Callable
+from typing import cast
 
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
@@ -12,28 +12,18 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 from project.problems import is_api
 
 
-class OnPages:
-    """Passes the API's requests on as they are."""
+class Middleware(SessionMiddleware, AuthenticationMiddleware, MessageMiddleware):
+    """Static files, sessions, whom they belong to, and what the next page shows once.
+
+    It is of these classes, since Django's checks look for them; an API request is passed by all of them at once.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        super().__init__(get_response)
+        of_sessions = SessionMiddleware(AuthenticationMiddleware(MessageMiddleware(get_response)))
+        self._of_pages = WhiteNoiseMiddleware(of_sessions)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Called for each request."""
-        if is_api(request):
-            answer: HttpResponse = self.get_response(request)  # type: ignore[attr-defined]  # of the class beside
-            return answer
-        return super().__call__(request)  # type: ignore[misc,no-any-return]
-
-
-class Files(OnPages, WhiteNoiseMiddleware):  # type: ignore[misc]  # it has no types
-    """Static files."""
-
-
-class Sessions(OnPages, SessionMiddleware):
-    """A session, by its cookie."""
-
-
-class Authentication(OnPages, AuthenticationMiddleware):
-    """The user of a session."""
-
-
-class Messages(OnPages, MessageMiddleware):
-    """What the next page shows once."""
+        answered_by = self.get_response if is_api(request) else self._of_pages
+        return cast(HttpResponse, answered_by(request))

@@ -8,11 +8,5 @@ from project.settings import MIDDLEWARE as OF_THE_API
 
 DATABASES = {}
 ROOT_URLCONF = "project.query_urls"
-OF_PAGES = {
-    "project.pages.Files",
-    "project.pages.Sessions",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "project.pages.Authentication",
-    "project.pages.Messages",
-}
+OF_PAGES = {"project.pages.Middleware", "django.middleware.csrf.CsrfViewMiddleware"}
 MIDDLEWARE = [name for name in OF_THE_API if name not in OF_PAGES]

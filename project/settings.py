@@ -7,7 +7,7 @@ import structlog
 from psycopg.conninfo import conninfo_to_dict
 
 from project import env
-from readmodels import redaction
+from readmodels import redaction, trace
 
 ENV = env.read()
 BASE_DIR = env.ROOT
@@ -46,14 +46,11 @@ MIDDLEWARE = [
     "project.security_headers.middleware",
     "django.middleware.security.SecurityMiddleware",
     "project.rate_limit.middleware",
-    "project.pages.Files",
     # Before the host is looked at: a probe asks by the address of a machine.
     "project.health.middleware",
-    "project.pages.Sessions",
+    "project.pages.Middleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "project.pages.Authentication",
-    "project.pages.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "project.shortcut_inside.Middleware",
 ]
@@ -167,7 +164,7 @@ READMODELS = {
 
 # Logs are events with fields; the standard library's own records take the same way out.
 _log_processors: list[Any] = [
-    structlog.contextvars.merge_contextvars,
+    trace.told,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]

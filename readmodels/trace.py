@@ -11,7 +11,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from psycopg import sql
-from structlog.contextvars import bind_contextvars, reset_contextvars
+from structlog.typing import EventDict
 
 # version, trace id, parent id, flags; versions to come may have more behind another dash.
 TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -44,11 +44,15 @@ class carried:  # called like a function; as one that yields, it would cost each
 
     def __enter__(self) -> None:
         self._before = _current.set(self._trace)
-        self._lines_before = bind_contextvars(trace=self._trace)
 
     def __exit__(self, *error: object) -> None:
-        reset_contextvars(**self._lines_before)
         _current.reset(self._before)
+
+
+def told(logger: Any, method: str, event: EventDict) -> EventDict:
+    """The event with the trace that it belongs to; called by structlog for every line."""
+    trace = _current.get()
+    return event if trace is None else {"trace": trace, **event}
 
 
 def taken_up(header: str) -> str | None:
