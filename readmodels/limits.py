@@ -69,29 +69,22 @@ class Taken(NamedTuple):
     """Whether each of the limits has given one; if not, in how many seconds they can. None has given any then."""
 
     limits: Limits
-    # How many it took; then for each limit the microseconds until it is whole, and until it can give one.
-    answer: Sequence[int]
-    # So many of those are for later.
-    ahead: int = 0
-
-    @property
-    def is_taken(self) -> bool:
-        """Whether all have given one."""
-        return self.answer[0] > 0
-
-    @property
-    def state(self) -> str:
-        """What is left of the limits, as the header RateLimit has it; what was taken for later is left."""
-        ahead, pairs = self.ahead, zip(self.limits, self.answer[1::2], strict=True)
-        return ", ".join([limit.state(whole_in - ahead * limit.one_microseconds) for limit, whole_in in pairs])
-
-    @property
-    def retry_in_seconds(self) -> int:
-        """After so long all can give one."""
-        return -(-max(self.answer[2::2], default=0) // 1_000_000)
+    is_taken: bool
+    retry_in_seconds: int
+    # What is left of the limits, as the header RateLimit has it.
+    state: str
 
 
-NOTHING_TAKEN = Taken(Limits(), [1])
+NOTHING_TAKEN = Taken(Limits(), True, 0, "")
+
+
+def taken(limits: Limits, answer: Sequence[int], ahead: int = 0) -> Taken:
+    """By what the script answers: how many it took; then for each limit the microseconds until it is whole, and until it
+    can give one. So many of what it took are for later, and are left.
+    """
+    pairs = zip(limits, answer[1::2], strict=True)
+    state = ", ".join([limit.state(whole_in - ahead * limit.one_microseconds) for limit, whole_in in pairs])
+    return Taken(limits, answer[0] > 0, -(-max(answer[2::2], default=0) // 1_000_000), state)
 
 
 class Allowance:
@@ -124,8 +117,9 @@ class Allowance:
     def keep(self, limits: Limits, answer: Sequence[int]) -> Taken:
         """One of those that a call has taken; the others are kept for later."""
         self._until = self._clock() + AHEAD_SECONDS
-        self._kept = [Taken(limits, answer, ahead) for ahead in range(answer[0] - 1)]
-        return Taken(limits, answer, max(answer[0] - 1, 0))
+        # One after the other here takes far less than each for itself, between a request and its answer.
+        self._kept = [taken(limits, answer, ahead) for ahead in range(answer[0] - 1)]
+        return taken(limits, answer, max(answer[0] - 1, 0))
 
 
 def take_call(limits: Sequence[Limit], most: int = 1) -> Call:

@@ -281,7 +281,7 @@ class Store:
 
     def take(self, wanted: Sequence[Limit]) -> Taken:
         """One of each limit, or of none."""
-        return Taken(Limits(wanted), self.run([limits.take_call(wanted)])[0])
+        return limits.taken(Limits(wanted), self.run([limits.take_call(wanted)])[0])
 
     def return_to(self, given: Sequence[Limit], *, is_all: bool = False) -> None:
         """Each limit has one back, or all that was taken."""
