@@ -1,4 +1,4 @@
-"""What the pages of the admin need and the API does not: it knows no sessions, and so nobody by one, and has no files."""
+"""What the pages of the admin need and the API does not: it has no files, no sessions, and so knows nobody by one."""
 
 from collections.abc import Callable
 from typing import cast

@@ -94,7 +94,8 @@ DATABASES = {
         "PORT": _database.pop("port", ""),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5, **_database},
+        # Not for Django, which prepares nothing: the projector has plans of its own kept (readmodels/together.py).
+        "OPTIONS": {"connect_timeout": 5, "prepare_threshold": 5, **_database},
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

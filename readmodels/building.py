@@ -225,7 +225,7 @@ def _asking_in_order(
     # Parameters of no type of their own: the column's type and order hold. A bare name in ORDER BY would be that of the
     # column selected, which is text.
     where = " AND ".join(["TRUE", *(f"t.{key} {operator} %s" for operator, _ in given)])
-    return (
+    return Statement(
         f"SELECT t.{key}::text FROM {table} t WHERE {where} ORDER BY t.{key} {which}",
         [*(value for _, value in given), *parameters],
     )
@@ -316,7 +316,7 @@ def _asking_before(plan: Plan, changes: Sequence[Change]) -> list[Statement]:
     """The statements that ask for (row id, partition) of the changes' records before."""
     records = [change.before for change in changes if change.before]
     sql = plan.record_sql or ""
-    return [(sql, [json.dumps(records[start : start + CHUNK])]) for start in range(0, len(records), CHUNK)]
+    return [Statement(sql, [json.dumps(records[start : start + CHUNK])]) for start in range(0, len(records), CHUNK)]
 
 
 def _row(generation: Generation, row: Sequence[Any]) -> RowWrite:
@@ -369,7 +369,9 @@ def _in_chunks(cursor: CursorWrapper, sql: str, keys: Collection[str]) -> Rows:
 def _chunked(sql: str, keys: Collection[str]) -> list[Statement]:
     """The statement for a bounded number of keys at a time."""
     ordered = sorted(keys)
-    return [(sql, [_array(ordered[start : start + CHUNK])]) for start in range(0, len(ordered), CHUNK)] if sql else []
+    if not sql:
+        return []
+    return [Statement(sql, [_array(ordered[start : start + CHUNK])]) for start in range(0, len(ordered), CHUNK)]
 
 
 def _array(keys: Sequence[str]) -> str | list[str]:

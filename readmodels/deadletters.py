@@ -198,12 +198,12 @@ def _was_erased_since(cursor: CursorWrapper, seen_in: Snapshot) -> bool:
 
 
 # One row: whether anything is parked.
-ASKING_ANY: Statement = ("SELECT EXISTS (SELECT FROM readmodels_dead_letter)", [])
+ASKING_ANY = together.kept("SELECT EXISTS (SELECT FROM readmodels_dead_letter)")
 
 
 def asking_parked(limit: int) -> Statement:
     """The statement that asks what is parked, for `parked_in`."""
-    return "SELECT read_model, key, writers FROM readmodels_dead_letter ORDER BY id LIMIT %s", [limit + 1]
+    return together.kept("SELECT read_model, key, writers FROM readmodels_dead_letter ORDER BY id LIMIT %s", limit + 1)
 
 
 def parked_in(rows: Rows, limit: int) -> list[Parked] | None:
@@ -223,7 +223,7 @@ def deadly(cursor: CursorWrapper, read_model: str) -> set[str]:
 def asking_deadly(read_model: str) -> Statement:
     """The statement that asks for these, a row each."""
     sql = "SELECT key FROM readmodels_dead_letter WHERE read_model = %s AND starts_with(error, %s)"
-    return sql, [read_model, f"{Died.__name__}:"]
+    return together.kept(sql, read_model, f"{Died.__name__}:")
 
 
 def resolve(made: Sequence[tuple[str, int, str]]) -> None:

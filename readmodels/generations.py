@@ -62,7 +62,7 @@ def every(cursor: CursorWrapper) -> list[Generation]:
 
 def _asking(ignored: Sequence[GenerationState]) -> Statement:
     sql = "SELECT id, number, state, fingerprint FROM readmodels_generation WHERE state <> ALL(%s) ORDER BY id"
-    return sql, [list(ignored)]
+    return together.kept(sql, list(ignored))
 
 
 ASKING_CURRENT = _asking(GIVEN_UP)

@@ -20,7 +20,6 @@ from readmodels.consistency import Stamp
 from readmodels.models import GenerationState
 from readmodels.snapshot import Snapshot, is_visible
 from readmodels.store import Store, StoreState
-from readmodels.together import Statement
 
 log = structlog.get_logger()
 
@@ -98,9 +97,8 @@ def _known(cursor: CursorWrapper) -> Known:
     return Known(*row)
 
 
-ASKING_KNOWN: Statement = (
-    "SELECT beats, store_id, evicted_keys, replays, filled_epoch, filled_xid FROM readmodels_heartbeat",
-    [],
+ASKING_KNOWN = together.kept(
+    "SELECT beats, store_id, evicted_keys, replays, filled_epoch, filled_xid FROM readmodels_heartbeat"
 )
 
 

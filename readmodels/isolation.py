@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
-from readmodels import building, deadletters, outbox
+from readmodels import building, deadletters, outbox, together
 from readmodels.conf import conf
 from readmodels.deadletters import Failure
 from readmodels.errors import Died, ReadModelError
@@ -43,26 +43,28 @@ def begin(shards: Sequence[int]) -> int:
     The record need not outlive a crash of PostgreSQL, only that of the projector: so nobody waits for the disk. Leases
     may overlap, so the rows are locked in order, here and in `end`: else projectors would wait for one another.
     """
+    counting = together.kept(
+        "INSERT INTO readmodels_shard AS s (number, attempts) SELECT n, 1 FROM unnest(%s::int[]) n"
+        " ON CONFLICT (number) DO UPDATE SET attempts = s.attempts + 1"
+        " RETURNING attempts, set_config('synchronous_commit', 'off', true)",
+        sorted(shards),
+    )
     with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO readmodels_shard AS s (number, attempts) SELECT n, 1 FROM unnest(%s::int[]) n"
-            " ON CONFLICT (number) DO UPDATE SET attempts = s.attempts + 1"
-            " RETURNING attempts, set_config('synchronous_commit', 'off', true)",
-            [sorted(shards)],
-        )
-        attempts = max(attempts for attempts, _ in cursor.fetchall())
+        [rows] = together.ask(cursor, [counting])
+    attempts = max(attempts for attempts, _ in rows)
     return {1: conf().batch_rows, 2: AFTER_ONE_DEATH}.get(attempts, 1)
 
 
 def end(shards: Sequence[int]) -> None:
     """The attempt has ended, well or with an error that was noticed."""
+    ending = together.kept(
+        "UPDATE readmodels_shard s SET attempts = 0 FROM"
+        " (SELECT number FROM readmodels_shard WHERE number = ANY(%s) ORDER BY number FOR UPDATE) held"
+        " WHERE s.number = held.number RETURNING set_config('synchronous_commit', 'off', true)",
+        list(shards),
+    )
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE readmodels_shard s SET attempts = 0 FROM"
-            " (SELECT number FROM readmodels_shard WHERE number = ANY(%s) ORDER BY number FOR UPDATE) held"
-            " WHERE s.number = held.number RETURNING set_config('synchronous_commit', 'off', true)",
-            [list(shards)],
-        )
+        together.ask(cursor, [ending])
 
 
 def is_transient(error: Exception) -> bool:

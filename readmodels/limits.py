@@ -79,8 +79,8 @@ NOTHING_TAKEN = Taken(Limits(), True, 0, "")
 
 
 def taken(limits: Limits, answer: Sequence[int], ahead: int = 0) -> Taken:
-    """By what the script answers: how many it took; then for each limit the microseconds until it is whole, and until it
-    can give one. So many of what it took are for later, and are left.
+    """By what the script answers: how many it took; then for each limit the microseconds until it is whole, and until
+    it can give one. So many of what it took are for later, and are left.
     """
     pairs = zip(limits, answer[1::2], strict=True)
     state = ", ".join([limit.state(whole_in - ahead * limit.one_microseconds) for limit, whole_in in pairs])
@@ -88,9 +88,9 @@ def taken(limits: Limits, answer: Sequence[int], ahead: int = 0) -> Taken:
 
 
 class Allowance:
-    """What a process has taken ahead from the limits of an asker who asks again and again: most requests then cost Redis
-    no script. The first of a burst takes one, the next two, and so on up to MOST_AHEAD, but never more than a sixteenth
-    of what is left, so that one who comes near a limit is counted one by one, over all processes.
+    """What a process has taken ahead from the limits of an asker who asks again and again: most requests then cost
+    Redis no script. The first of a burst takes one, the next two, and so on up to MOST_AHEAD, but never more than a
+    sixteenth of what is left, so that one who comes near a limit is counted one by one, over all processes.
 
     What is not used within AHEAD_SECONDS is lost to the asker, until the limits are whole again. Shared by threads.
     """

@@ -93,15 +93,17 @@ class Pending:
 
 def shards_with_work(lane: Lane) -> list[int]:
     """The lane's shards that have changes, the one with the oldest first."""
+    asking = together.kept(
+        "SELECT s.shard FROM generate_series(%s::int, %s::int) AS s (shard), LATERAL"
+        f" (SELECT id FROM readmodels_change c WHERE c.shard = s.shard AND {IS_DUE}"
+        " ORDER BY id LIMIT 1) oldest"
+        " ORDER BY oldest.id",
+        lane.value[0],
+        lane.value[-1],
+    )
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT s.shard FROM generate_series(%s, %s) AS s (shard), LATERAL"
-            f" (SELECT id FROM readmodels_change c WHERE c.shard = s.shard AND {IS_DUE}"
-            " ORDER BY id LIMIT 1) oldest"
-            " ORDER BY oldest.id",
-            [lane.value[0], lane.value[-1]],
-        )
-        return [row[0] for row in cursor.fetchall()]
+        [rows] = together.ask(cursor, [asking])
+    return [shard for [shard] in rows]
 
 
 def visible(
@@ -114,10 +116,13 @@ def visible(
 
 def asking_visible(shards: Sequence[int], limit: int, only: Sequence[int] | None = None) -> Statement:
     """The statement that asks for these, for `changes_in`."""
-    return (
+    return together.kept(
         f"SELECT {COLUMNS} FROM readmodels_change WHERE shard = ANY(%s) AND (id = ANY(%s) OR (%s AND {IS_DUE}))"
         " ORDER BY id LIMIT %s",
-        [list(shards), list(only or ()), only is None, limit],
+        list(shards),
+        list(only or ()),
+        only is None,
+        limit,
     )
 
 
@@ -146,7 +151,7 @@ def truncations(cursor: CursorWrapper) -> list[Change]:
     return changes_in(rows)
 
 
-ASKING_TRUNCATIONS: Statement = (f"SELECT {COLUMNS} FROM readmodels_change WHERE key IS NULL ORDER BY id", [])
+ASKING_TRUNCATIONS = together.kept(f"SELECT {COLUMNS} FROM readmodels_change WHERE key IS NULL ORDER BY id")
 
 
 def _change(row: tuple[Any, ...]) -> Change:
@@ -171,8 +176,11 @@ def asking_pending(without: Sequence[Change], limit: int) -> list[Statement]:
     Changes of the live lane are read, `limit` at the most; of the bulk lane, which may hold many for each transaction,
     the groups are read off an index. What is left for newer code is pending for its generation's read model.
     """
-    few = [SHARDS - 1, [change.id for change in without], limit + 1]
-    return [(LIVE_GROUPS, few), (BULK_GROUPS, [limit + 1]), (newer_code.GROUPS, [limit + 1])]
+    return [
+        together.kept(LIVE_GROUPS, SHARDS - 1, [change.id for change in without], limit + 1),
+        together.kept(BULK_GROUPS, limit + 1),
+        together.kept(newer_code.GROUPS, limit + 1),
+    ]
 
 
 def pending_in(found: Sequence[Rows], limit: int) -> list[Pending] | None:
@@ -239,7 +247,7 @@ def acknowledge(changes: Sequence[Change], seen_in: Snapshot, left: Mapping[int,
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         # The clock last: to have kept a row excludes whoever changes the trust in a Redis (heartbeat.py) until this has
         # ended.
-        names = (ACKNOWLEDGE, [*_names(changes), seen_in.epoch, wide, wide])
+        names = together.kept(ACKNOWLEDGE, *_names(changes), seen_in.epoch, wide, wide)
         [[count]], clock = together.ask(cursor, [names, ASKING_CLOCK])
         require_same_of(clock_in(clock), seen_in)
     return int(count)

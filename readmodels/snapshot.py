@@ -39,8 +39,8 @@ CLOCK_SQL = f"""
            statement_timestamp(), h.store_id, h.replays
     FROM readmodels_clock c, readmodels_heartbeat h, (SELECT pg_current_snapshot() AS now) s"""
 
-ASKING_CLOCK: Statement = (CLOCK_SQL, [])
-BEGINNING: Statement = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", [])
+ASKING_CLOCK = together.kept(CLOCK_SQL)
+BEGINNING = Statement("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 
 @dataclass(frozen=True)

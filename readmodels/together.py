@@ -1,30 +1,45 @@
 """Several statements in one trip to PostgreSQL. A trip costs more than most of what the projector asks.
 
-Parameters are put in by the client, as Django has it unless told otherwise: a statement prepared by the server is one
-by itself.
+They are sent by psycopg's pipeline, the transaction's BEGIN with the first of them. To plan a short statement takes
+longer than to run it, so PostgreSQL is asked to keep the plans of those that are always the same; where a connection
+allows for no prepared statements (`prepare_threshold` None, as a pooler of transactions wants it), each is planned.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import psycopg
 from django.db.backends.utils import CursorWrapper
 
-# SQL with %s for parameters, and those.
-Statement = tuple[str, Sequence[Any]]
+
+class Statement(NamedTuple):
+    """SQL with %s for parameters, and those. `is_kept`: its plan does for whatever parameters, and is kept."""
+
+    sql: str
+    parameters: Sequence[Any] = ()
+    is_kept: bool = False
+
+
 Rows = list[tuple[Any, ...]]
 
 
+def kept(sql: str, *parameters: Any) -> Statement:
+    """A statement of which the plan is kept."""
+    return Statement(sql, parameters, is_kept=True)
+
+
 def ask(cursor: CursorWrapper, statements: Sequence[Statement]) -> list[Rows]:
-    """The rows of each statement; where one fails, it raises that error. Nothing is asked where there is none."""
+    """The rows of each statement; where one fails, it raises that error. Nothing is asked where there is none.
+
+    Outside of a transaction of the caller's they are one together.
+    """
     if not statements:
         return []
-    text = "; ".join(sql for sql, _ in statements)
-    cursor.execute(text, [value for _, parameters in statements for value in parameters])
-    found = [_rows(cursor)]
-    while cursor.nextset():
-        found.append(_rows(cursor))
-    return found
-
-
-def _rows(cursor: CursorWrapper) -> Rows:
-    return cursor.fetchall() if cursor.description else []
+    database: Any = cursor.db
+    with database.wrap_database_errors:
+        with database.connection.pipeline():
+            asked = [
+                psycopg.Cursor(database.connection).execute(each.sql, each.parameters, prepare=each.is_kept)
+                for each in statements
+            ]
+        return [each.fetchall() if each.description else [] for each in asked]

@@ -1,5 +1,6 @@
 """Several statements in one trip to PostgreSQL, and how few trips one change takes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -7,18 +8,21 @@ from django.db import ProgrammingError, connection
 
 from orders.commands import pay_order
 from readmodels import projector, testing, together
+from readmodels.together import Rows, Statement
 from tests.rows import add_order, add_user
 
 
 def test_each_statement_has_its_rows(db):
     with connection.cursor() as cursor:
-        found = together.ask(cursor, [("SELECT %s::int", [1]), ("SELECT 2 WHERE false", []), ("VALUES (3), (4)", [])])
+        asked = [Statement("SELECT %s::int", [1]), Statement("SELECT 2 WHERE false"), Statement("VALUES (3), (4)")]
+        found = together.ask(cursor, asked)
     assert found == [[(1,)], [], [(3,), (4,)]]
 
 
 def test_what_gives_no_rows_keeps_its_place(db):
     with connection.cursor() as cursor:
-        assert together.ask(cursor, [("SET LOCAL lock_timeout = '1s'", []), ("SELECT 1", [])]) == [[], [(1,)]]
+        asked = [Statement("SET LOCAL lock_timeout = '1s'"), Statement("SELECT 1")]
+        assert together.ask(cursor, asked) == [[], [(1,)]]
 
 
 def test_nothing_is_asked_for_nothing(db):
@@ -28,20 +32,39 @@ def test_nothing_is_asked_for_nothing(db):
 
 def test_error_of_a_later_statement_is_raised(db):
     with connection.cursor() as cursor, pytest.raises(ProgrammingError):
-        together.ask(cursor, [("SELECT 1", []), ("SELECT nothing", [])])
+        together.ask(cursor, [Statement("SELECT 1"), Statement("SELECT nothing")])
 
 
-def test_one_change_takes_few_trips(store):
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("threshold", [5, None])
+def test_plan_is_kept_where_the_connection_allows(threshold, monkeypatch):
+    """Behind a pooler of transactions, the next statement may be another server's."""
+    kept = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE %s"
+    with connection.cursor() as cursor:
+        monkeypatch.setattr(connection.connection, "prepare_threshold", threshold)
+        for number in range(3):
+            assert together.ask(cursor, [together.kept("SELECT %s::int AS plan_is_kept", number)]) == [[(number,)]]
+        [[[count]]] = together.ask(cursor, [Statement(kept, ["%AS plan_is_kept"])])
+    assert count == (1 if threshold else 0)
+
+
+def test_one_change_takes_few_trips(store, monkeypatch):
     order = add_order(add_user())
     testing.drain(store)
     pay_order(order_id=order.pk)
-    statements: list[str] = []
+    trips: list[str] = []
 
     def note(execute: Any, sql: Any, *rest: Any) -> Any:
-        statements.append(str(sql))
+        trips.append(str(sql))
         return execute(sql, *rest)
 
+    def ask(cursor: Any, statements: Sequence[Statement]) -> list[Rows]:
+        trips.extend("; ".join(each.sql for each in statements).splitlines()[:1])
+        return asked(cursor, statements)
+
+    asked = together.ask
+    monkeypatch.setattr(together, "ask", ask)
     with connection.execute_wrapper(note):
         assert projector.settle(store) == 1
     # Shards, attempt, snapshot, documents with progress; acknowledged, with the epoch; attempt, shards.
-    assert len(statements) == 7, "\n".join(statements)
+    assert len(trips) == 7, "\n".join(trips)
