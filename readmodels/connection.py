@@ -148,9 +148,9 @@ def limits() -> Identified:
 
 
 @cache
-def broker() -> redis.Redis:
-    """The client of the broker's Redis, used for the wake flag only; quick to give up, since a write waits for it."""
-    return _client(conf().broker_url, conf().broker_timeout_seconds)
+def broker() -> Identified:
+    """The client of the broker's Redis, used for the wake only; quick to give up, since a write waits for it."""
+    return identified(conf().broker_url, conf().broker_timeout_seconds)
 
 
 @cache
@@ -160,12 +160,8 @@ def _limits() -> Identified:
 
 def identified(url: str, timeout_seconds: float) -> Identified:
     """A client whose connections carry `store_id`."""
-    return cast(Identified, _client(url, timeout_seconds, Identified, redis_connect_func=_identify))
-
-
-def _client(url: str, timeout_seconds: float, of: type[redis.Redis] = redis.Redis, **options: Any) -> redis.Redis:
     limits = {"socket_timeout": timeout_seconds, "socket_connect_timeout": timeout_seconds}
-    return of.from_url(url, **limits, **OPTIONS, **options)
+    return cast(Identified, Identified.from_url(url, redis_connect_func=_identify, **limits, **OPTIONS))
 
 
 def _identify(made: Any) -> None:

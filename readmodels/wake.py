@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -16,15 +15,15 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from readmodels import connection, message, trace
 from readmodels.conf import conf
 from readmodels.declare import declared
-from readmodels.errors import BrokerUnavailable
+from readmodels.errors import BrokerUnavailable, ReadModelError
 from readmodels.graph import uses
+from readmodels.store import Store
 
 log = structlog.get_logger()
 
 FLAG = "readmodels:wake"
 # A flag left behind by a lost message holds back wakes no longer than the sweep takes to find the work.
 FLAG_MS = 1000
-SCRIPT = Path(__file__).parent / "scripts" / "wake.lua"
 
 
 class Wake:
@@ -56,21 +55,19 @@ class Wake:
 
 def send() -> bool:
     """A wake waits for a worker; False: one was sent that no worker has taken yet. In one trip, since a write waits."""
-    return bool(_script()(keys=[FLAG, message.QUEUE], args=[FLAG_MS, message.made()]))
-
-
-@cache
-def _script() -> Callable[..., object]:
-    """Loads itself where the broker does not know it (any more)."""
-    return connection.broker().register_script(SCRIPT.read_text())
+    return bool(_broker().run([("wake", [FLAG, message.QUEUE], [FLAG_MS, message.made()])])[0])
 
 
 def clear_flag() -> None:
     """The flag is down: a change committed from now on wakes again. Called before draining starts."""
     try:
-        connection.broker().delete(FLAG)
-    except connection.RedisError as error:
+        _broker().ask([("DEL", FLAG)])
+    except ReadModelError as error:
         raise BrokerUnavailable(str(error)) from error
+
+
+def _broker() -> Store:
+    return Store(connection.broker())
 
 
 def on_connection(wake: Callable[[], None]) -> Callable[..., None]:
