@@ -2,14 +2,8 @@
 
 from django.apps import AppConfig
 
-from project import kept_open
-
 
 class ProjectConfig(AppConfig):
     """Commands `up` and `demo`."""
 
     name = "project"
-
-    def ready(self) -> None:
-        """Called once apps are loaded."""
-        kept_open.look_after_where_used()

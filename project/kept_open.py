@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.cache import close_caches
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, reset_queries
 from rest_framework.permissions import SAFE_METHODS
@@ -16,13 +17,13 @@ _current = threading.local()
 
 
 def look_after_where_used() -> None:
-    """Called once apps are loaded."""
+    """Called once in a process that serves by WSGI; whatever else answers requests does not come by here."""
     for look in (reset_queries, close_old_connections):
         request_started.disconnect(look)
     for look in (close_old_connections, close_caches):
         request_finished.disconnect(look)
-    request_started.connect(_start)
-    request_finished.connect(_finish)
+    request_started.connect(_start, sender=WSGIHandler)
+    request_finished.connect(_finish, sender=WSGIHandler)
 
 
 def _start(environ: Mapping[str, Any], **of: Any) -> None:
