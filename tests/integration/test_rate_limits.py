@@ -1,6 +1,10 @@
 """How often the API may be asked, per account and per address, however many ask at once."""
 
+from uuid import uuid4
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from readmodels import connection, keys, limits, query
@@ -46,6 +50,48 @@ def test_limits_give_all_or_none(store, allow):
     answers = at_once(*[lambda: store.take([ample, scarce])] * 20)
     assert sum(answer.is_taken for answer in answers) == 2
     assert store.take([ample]).state.startswith('"ample";r=47;t=')
+
+
+@given(most=st.integers(1, 400), wanted=st.lists(st.integers(1, 50), min_size=1, max_size=60))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_more_is_taken_ahead_than_a_sixteenth_of_what_is_left(store, most, wanted):
+    limit = Limit("ahead", uuid4().hex, most, HOUR * 24 * 365)  # so that none comes back meanwhile
+    left = most
+    for count in wanted:
+        [[taken, *_]] = store.run([limits.take_call([limit], count)])
+        assert taken == min(left, count, max(1, left // 16))
+        left -= taken
+
+
+def burst(allowance, store, limit):
+    """One request of an asker."""
+    taken = allowance.use()
+    if taken is None:
+        held = limits.Limits([limit])
+        taken = allowance.keep(held, store.run([limits.take_call(held, allowance.wanted)])[0])
+    return taken
+
+
+def test_what_is_taken_ahead_is_counted_as_if_it_were_not(store):
+    """A process tells one by one what is left; of several, all together pass as often as is allowed."""
+    limit = Limit("burst", uuid4().hex, 500, HOUR * 24 * 365)
+    alone, *others = processes = [limits.Allowance(clock=lambda: 0.0) for _ in range(4)]
+    told = [burst(alone, store, limit).state.split(";")[1] for _ in range(200)]
+    assert told == [f"r={left}" for left in range(499, 299, -1)]
+    passed = sum(burst(one, store, limit).is_taken for _ in range(500) for one in others)
+    assert 300 - 32 <= passed < 300
+    assert passed + sum(burst(one, store, limit).is_taken for _ in range(50) for one in processes) == 300
+
+
+def test_what_is_not_used_soon_is_lost_and_the_next_takes_one(store):
+    now = [0.0]
+    allowance = limits.Allowance(clock=lambda: now[0])
+    limit = Limit("late", uuid4().hex, 10_000, HOUR)
+    for _ in range(4):  # one, two, and the first of four
+        burst(allowance, store, limit)
+    assert allowance.use() is not None
+    now[0] += limits.AHEAD_SECONDS
+    assert (allowance.use(), allowance.wanted) == (None, 1)
 
 
 def test_limits_cost_the_file_of_redis_nothing(store, allow):

@@ -136,6 +136,27 @@ def test_limit_holds_whichever_way_is_taken(both, settings, way):
     assert [status[:3] for status in statuses] == ["200", "404", "200", "429"]
 
 
+def test_who_asks_again_and_again_costs_redis_no_script(both, settings):
+    """Each query is one of the limit all the same."""
+    settings.LIMITS = {**dict.fromkeys(settings.LIMITS), "queries-per-account": (10_000, 24 * 3600)}
+
+    def scripts() -> int:
+        stats = connection.limits().info("commandstats")
+        return stats.get("cmdstat_evalsha", {}).get("calls", 0)
+
+    told = _first_answer(both.shortcut, OWN[0], bearer(both, "ada"))[1]
+    before, left = scripts(), [_left(told)]
+    for _ in range(200):
+        told = _answer(both.shortcut, OWN[0], bearer(both, "ada"))[1]
+        left.append(_left(told))
+    assert scripts() - before < 20
+    assert left == list(range(9_999, 9_798, -1))
+
+
+def _left(headers):
+    return int(dict(headers)["RateLimit"].split("r=")[1].split(";")[0])
+
+
 def test_anybody_takes_it_to_what_is_public(both):
     assert both.is_alike("/api/products/MUG")
 

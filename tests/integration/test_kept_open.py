@@ -1,0 +1,54 @@
+"""What a thread keeps open is looked after with each request that may have used it, and with no other."""
+
+import threading
+from io import BytesIO
+
+import pytest
+from django.db import connection
+
+from project import wsgi
+
+
+def ask(method: str, path: str) -> None:
+    """By the handler that a server calls, not by Django's test client, which goes without all of this."""
+    environ = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "SERVER_NAME": "testserver",
+        "SERVER_PORT": "80",
+        "HTTP_HOST": "testserver",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": BytesIO(),
+    }
+    answer = wsgi.django(environ, lambda status, headers, error=None: None)
+    list(answer)
+    answer.close()
+
+
+def kept_after(method: str, path: str) -> bool:
+    """Whether a thread's connection that has outlived its time is still open after its request."""
+    found = []
+
+    def run() -> None:
+        connection.ensure_connection()
+        connection.close_at = 0
+        ask(method, path)
+        found.append(connection.connection is not None)
+        connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+@pytest.mark.parametrize("path", ["/api/orders/1", "/api", "/api/nowhere"])
+def test_query_leaves_connections_alone(store, path):
+    assert kept_after("GET", path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/api/orders"), ("GET", "/admin/login/"), ("GET", "/health/live")]
+)
+def test_whatever_else_has_them_looked_after(store, method, path):
+    assert not kept_after(method, path)
