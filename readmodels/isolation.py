@@ -16,13 +16,13 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from readmodels import building, deadletters, outbox, together
-from readmodels.conf import conf
 from readmodels.deadletters import Failure
 from readmodels.errors import Died, ReadModelError
 from readmodels.generations import Generation
 from readmodels.outbox import Change
 from readmodels.redaction import redacted
 from readmodels.snapshot import Snapshot
+from readmodels.together import Rows, Statement
 
 PARK_AFTER = 5  # attempts at one change alone
 FIRST_DELAY_SECONDS = 0.4  # doubled with each attempt: 0.4 to 3.2 s, some 6 s until something is parked
@@ -33,26 +33,37 @@ SERVER_STATES = ("08", "40", "53", "55", "57P", "58")
 OUT_OF_MEMORY = "53200"
 
 
+class DiedBefore(Exception):
+    """Projectors have died at these shards: no more changes than the limit may be taken together."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
 class Suspect(Exception):
     """What comes next has failed before, and is tried alone."""
 
 
-def begin(shards: Sequence[int]) -> int:
-    """How many changes the attempt at these shards may take together; that it began is on record until `end`.
+def beginning(shards: Sequence[int]) -> Statement:
+    """The statement that puts on record, until `end`, that an attempt at these shards began; for `require_first`.
 
     The record need not outlive a crash of PostgreSQL, only that of the projector: so nobody waits for the disk. Leases
     may overlap, so the rows are locked in order, here and in `end`: else projectors would wait for one another.
     """
-    counting = together.kept(
+    return together.kept(
         "INSERT INTO readmodels_shard AS s (number, attempts) SELECT n, 1 FROM unnest(%s::int[]) n"
         " ON CONFLICT (number) DO UPDATE SET attempts = s.attempts + 1"
         " RETURNING attempts, set_config('synchronous_commit', 'off', true)",
         sorted(shards),
     )
-    with connection.cursor() as cursor:
-        [rows] = together.ask(cursor, [counting])
+
+
+def require_first(rows: Rows) -> None:
+    """Raises DiedBefore where the record has attempts that have not ended."""
     attempts = max(attempts for attempts, _ in rows)
-    return {1: conf().batch_rows, 2: AFTER_ONE_DEATH}.get(attempts, 1)
+    if attempts > 1:
+        raise DiedBefore(AFTER_ONE_DEATH if attempts == 2 else 1)
 
 
 def end(shards: Sequence[int]) -> None:

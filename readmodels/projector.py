@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import structlog
-from django.db import OperationalError, transaction
+from django.db import OperationalError, close_old_connections, transaction
 
 from readmodels import (
     buckets,
@@ -99,36 +99,50 @@ def _project_or_isolate(store: Store, shards: Sequence[int]) -> tuple[int, bool]
 
     Returns how many changes were taken, and whether there may be more.
     """
-    limit = isolation.begin(shards)
 
     def alone(change: int) -> None:
         _project_alone(store, shards, change)
 
+    def together(some: Sequence[int]) -> None:
+        project(store, shards, only=some)
+
+    limit = conf().batch_rows
     try:
-        if limit == 1:  # projectors died: one by one, each counted, until the one is found that they died of
+        try:
+            batch = project(store, shards, is_beginning=True)
+            # However many others keep coming, and however many were tried before: a batch of those, one of these.
+            if batch.suspect is not None:
+                alone(batch.suspect)
+            return len(batch.changes), batch.is_full
+        except isolation.DiedBefore as died:
+            limit = died.limit
+        except Exception as error:
+            _require_at_fault(error)
+        if limit == 1:  # one by one, each counted, until the one is found that projectors died of
             # It is among those that the last one took; going through a whole batch like this takes seconds.
             for change in outbox.due(shards, isolation.AFTER_ONE_DEATH):
                 alone(change)
-        else:
+            return limit, True
+        if limit == isolation.AFTER_ONE_DEATH:
+            # Each part is acknowledged before the next: what the next death is of stands among the oldest.
+            due = outbox.due(shards, conf().batch_rows)
             try:
-                if limit == isolation.AFTER_ONE_DEATH:
-                    # Each part is acknowledged before the next: what the next death is of stands among the oldest.
-                    due = outbox.due(shards, conf().batch_rows)
-                    isolation.in_parts(due, lambda some: project(store, shards, only=some), alone)
-                    return len(due), True
-                batch = project(store, shards, limit)
-                # However many others keep coming, and however many were tried before: a batch of those, one of these.
-                if batch.suspect is not None:
-                    alone(batch.suspect)
-                return len(batch.changes), batch.is_full
+                isolation.in_parts(due, together, alone)
             except Exception as error:
-                if isolation.is_transient(error):
-                    raise
-                log.warning("batch_split", reason=repr(error))
-            isolation.split(outbox.due(shards, limit), lambda some: project(store, shards, only=some), alone)
+                _require_at_fault(error)
+            else:
+                return len(due), True
+        isolation.split(outbox.due(shards, limit), together, alone)
         return limit, True
     finally:
         isolation.end(shards)
+
+
+def _require_at_fault(error: Exception) -> None:
+    """Raises the error unless some document is at fault, which is to be found."""
+    if isolation.is_transient(error):
+        raise error
+    log.warning("batch_split", reason=repr(error))
 
 
 def _project_alone(store: Store, shards: Sequence[int], id: int) -> None:
@@ -156,10 +170,17 @@ def _project_alone(store: Store, shards: Sequence[int], id: int) -> None:
         isolation.park(outcome, attempts, now)
 
 
-def project(store: Store, shards: Sequence[int], limit: int | None = None, only: Sequence[int] | None = None) -> Batch:
+def project(
+    store: Store,
+    shards: Sequence[int],
+    limit: int | None = None,
+    only: Sequence[int] | None = None,
+    *,
+    is_beginning: bool = False,
+) -> Batch:
     """One batch of the shards' changes, or of these by id, is in the store and acknowledged; raises what kept it."""
     try:
-        batch = read(store, shards, limit, only)
+        batch = read(store, shards, limit, only, is_beginning=is_beginning)
         faults.reached("after_snapshot")
         write(store, batch)
         faults.reached("after_write")
@@ -186,16 +207,23 @@ def read(
     only: Sequence[int] | None = None,
     of: Generation | None = None,
     wide: dict[int, set[str]] | None = None,
+    *,
+    is_beginning: bool = False,
 ) -> Batch:
     """Steps 1 and 2: in one snapshot, the changes and all that they touch, as built; no transaction stays open.
 
     `only` takes the changes of these ids, `of` builds this generation alone, `wide` is what is left to the bulk lane.
+    `is_beginning`: that an attempt at the shards begins is put on record first, or DiedBefore is raised.
     """
     limit = limit or conf().batch_rows
     started_ms = store.now_ms()
     asking = [outbox.asking_visible(shards, limit, only), generations.ASKING_CURRENT]
     asking += [buckets.ASKING, deadletters.ASKING_ANY]
-    with snapshot.reading_at_once(asking) as (cursor, now, [changes, registered, markers, [[is_any_parked]]]):
+    before = [isolation.beginning(shards)] if is_beginning else []
+    with snapshot.reading_at_once(asking, before) as (cursor, now, [*begun, changes, registered, markers, parked]):
+        for attempts in begun:
+            isolation.require_first(attempts)
+        [[is_any_parked]] = parked
         visible = outbox.changes_in(changes)
         is_full = len(visible) == limit
         suspects = [change for change in visible if change.attempts] if only is None else []
@@ -257,4 +285,5 @@ def settle(
             if not left:
                 raise
             log.warning("attempt_thrown_away", reason=str(error))
+            close_old_connections()  # one that broke is opened anew
     return 0

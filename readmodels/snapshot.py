@@ -40,6 +40,7 @@ CLOCK_SQL = f"""
     FROM readmodels_clock c, readmodels_heartbeat h, (SELECT pg_current_snapshot() AS now) s"""
 
 ASKING_CLOCK = together.kept(CLOCK_SQL)
+NEXT = (Statement("COMMIT"), Statement("BEGIN"))
 BEGINNING = Statement("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 
@@ -78,14 +79,21 @@ def reading() -> Iterator[tuple[CursorWrapper, Snapshot]]:
 
 
 @contextmanager
-def reading_at_once(statements: Sequence[Statement]) -> Iterator[tuple[CursorWrapper, Snapshot, list[Rows]]]:
-    """The same with the rows of these statements, which come in the trip that begins it."""
+def reading_at_once(
+    statements: Sequence[Statement], before: Sequence[Statement] = ()
+) -> Iterator[tuple[CursorWrapper, Snapshot, list[Rows]]]:
+    """The same with the rows of these statements, which come in the trip that begins it.
+
+    Those of `before`, whose rows come first, are a transaction of their own, committed before the snapshot is taken.
+    """
+    first = [*before, *(NEXT if before else ()), BEGINNING]
     is_begun = False
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            _, found, *rows = together.ask(cursor, [BEGINNING, ASKING_CLOCK, *statements])
+            found = together.ask(cursor, [*first, ASKING_CLOCK, *statements])
             is_begun = True
-            yield cursor, clock_in(found), rows
+            now, *rows = found[len(first) :]
+            yield cursor, clock_in(now), [*found[: len(before)], *rows]
     except DatabaseError:
         # A standby refuses to read the clock; to ask before whether it is one would be a trip for each snapshot.
         if not is_begun and _is_standby():

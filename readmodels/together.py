@@ -36,10 +36,10 @@ def ask(cursor: CursorWrapper, statements: Sequence[Statement]) -> list[Rows]:
     if not statements:
         return []
     database: Any = cursor.db
+    made: psycopg.Connection = cursor.connection
     with database.wrap_database_errors:
-        with database.connection.pipeline():
+        with made.pipeline():
             asked = [
-                psycopg.Cursor(database.connection).execute(each.sql, each.parameters, prepare=each.is_kept)
-                for each in statements
+                psycopg.Cursor(made).execute(each.sql, each.parameters, prepare=each.is_kept) for each in statements
             ]
         return [each.fetchall() if each.description else [] for each in asked]

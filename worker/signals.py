@@ -9,6 +9,8 @@ from typing import Any
 from celery.signals import task_prerun, worker_init, worker_process_init
 from django.db import close_old_connections
 
+from readmodels import message
+
 
 @worker_init.connect
 def demand_noeviction(**kwargs: Any) -> None:
@@ -36,6 +38,11 @@ def limit_patience(**kwargs: Any) -> None:
 
 
 @task_prerun.connect
-def replace_broken_connections(**kwargs: Any) -> None:
-    """Connections that met an error and no longer answer are closed; the next statement opens a new one."""
-    close_old_connections()
+def replace_broken_connections(sender: Any, **kwargs: Any) -> None:
+    """Connections that met an error and no longer answer are closed; the next statement opens a new one.
+
+    The task that each wake starts does so itself, once an attempt has failed: a look at each start is a trip to
+    PostgreSQL. The sweep that comes each second to the same process closes a connection that is too old.
+    """
+    if sender.name != message.TASK:
+        close_old_connections()

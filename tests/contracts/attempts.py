@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import psycopg
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from psycopg.types.string import TextLoader
 
 from readmodels import buckets, building, consistency, generations, keys, outbox, projector, snapshot
@@ -100,7 +101,7 @@ class ReadsALaggingReplica(RightAttempt):
 
     def read(self) -> None:
         super().read()
-        cursor = self.replica.cursor()
+        cursor = CursorWrapper(self.replica.cursor(), connection)
         built = [building.writes_for(cursor, each, self.batch.changes) for each in generations.current(cursor)]
         self.batch = replace(self.batch, writes=[write for writes in built for write in writes])
         self.replica.rollback()
@@ -162,7 +163,7 @@ def writing():
 
 def read_on(own: psycopg.Connection, store: Store) -> Batch:
     """Steps 1 and 2 on a connection of one's own."""
-    cursor = own.cursor()
+    cursor = CursorWrapper(own.cursor(), connection)
     started_ms = store.now_ms()
     now = snapshot.clock(cursor)
     changes = outbox.visible(cursor, EVERY_SHARD, 500)

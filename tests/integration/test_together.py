@@ -66,5 +66,5 @@ def test_one_change_takes_few_trips(store, monkeypatch):
     monkeypatch.setattr(together, "ask", ask)
     with connection.execute_wrapper(note):
         assert projector.settle(store) == 1
-    # Shards, attempt, snapshot, documents with progress; acknowledged, with the epoch; attempt, shards.
-    assert len(trips) == 7, "\n".join(trips)
+    # Shards, attempt and snapshot, documents with progress; acknowledged, with the epoch; attempt, shards.
+    assert len(trips) == 6, "\n".join(trips)
