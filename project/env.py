@@ -95,6 +95,7 @@ class Environment:
     """The settings that differ between machines. URLs as their clients take them."""
 
     database_url: str
+    prepares_statements: bool
     redis_url: str
     broker_url: str
     secret_key: str
@@ -129,6 +130,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Environment:
         raise WrongSetting("TRUSTED_PROXIES", "", "the networks of the proxies, such as 10.0.0.0/8, where TLS=proxy")
     return Environment(
         database_url=_database_url(known),
+        prepares_statements=_flag(known, "PREPARED_STATEMENTS", default=True),
         redis_url=redis_url,
         broker_url=broker_url,
         secret_key=secret_key,

@@ -95,7 +95,7 @@ DATABASES = {
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
         # Not for Django, which prepares nothing: the projector has plans of its own kept (readmodels/together.py).
-        "OPTIONS": {"connect_timeout": 5, "prepare_threshold": 5, **_database},
+        "OPTIONS": {"connect_timeout": 5, "prepare_threshold": 5 if ENV.prepares_statements else None, **_database},
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

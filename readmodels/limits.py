@@ -116,9 +116,14 @@ class Allowance:
 
     def keep(self, limits: Limits, answer: Sequence[int]) -> Taken:
         """One of those that a call has taken; the others are kept for later."""
-        self._until = self._clock() + AHEAD_SECONDS
+        now = self._clock()
         # One after the other here takes far less than each for itself, between a request and its answer.
-        self._kept = [taken(limits, answer, ahead) for ahead in range(answer[0] - 1)]
+        later = [taken(limits, answer, ahead) for ahead in range(answer[0] - 1)]
+        if now < self._until:
+            self._kept[:0] = later  # after what another thread has taken meanwhile
+        else:
+            self._kept = later
+        self._until = now + AHEAD_SECONDS
         return taken(limits, answer, max(answer[0] - 1, 0))
 
 

@@ -9,6 +9,7 @@ from rest_framework.test import APIClient
 
 from readmodels import connection, keys, limits, query
 from readmodels.limits import Limit
+from readmodels.store import Store
 from readmodels.testing import drain
 from tests.api import body, client_of, person
 from tests.threads import at_once
@@ -81,6 +82,16 @@ def test_what_is_taken_ahead_is_counted_as_if_it_were_not(store):
     passed = sum(burst(one, store, limit).is_taken for _ in range(500) for one in others)
     assert 300 - 32 <= passed < 300
     assert passed + sum(burst(one, store, limit).is_taken for _ in range(50) for one in processes) == 300
+
+
+def test_threads_lose_nothing_of_what_each_takes_ahead(store):
+    limit = Limit("threads", uuid4().hex, 5_000, HOUR * 24 * 365)
+    allowance = limits.Allowance(clock=lambda: 0.0)
+    at_once(*[lambda: [burst(allowance, Store(), limit) for _ in range(100)]] * 8)
+    unused = 0
+    while allowance.use():
+        unused += 1
+    assert store.take([limit]).state.startswith(f'"threads";r={5_000 - 800 - unused - 1};')
 
 
 def test_what_is_not_used_soon_is_lost_and_the_next_takes_one(store):
