@@ -99,6 +99,25 @@ def _project_or_isolate(store: Store, shards: Sequence[int]) -> tuple[int, bool]
 
     Returns how many changes were taken, and whether there may be more.
     """
+    limit = conf().batch_rows
+    try:
+        try:
+            batch = project(store, shards, is_beginning=True)
+            # However many others keep coming, and however many were tried before: a batch of those, one of these.
+            if batch.suspect is not None:
+                _project_alone(store, shards, batch.suspect)
+            return len(batch.changes), batch.is_full
+        except isolation.DiedBefore as died:
+            limit = died.limit
+        except Exception as error:
+            _require_at_fault(error)
+        return _isolate(store, shards, limit), True
+    finally:
+        isolation.end(shards)
+
+
+def _isolate(store: Store, shards: Sequence[int], limit: int) -> int:
+    """Changes are projected, so many together, until the one that is at fault stands alone; returns how many."""
 
     def alone(change: int) -> None:
         _project_alone(store, shards, change)
@@ -106,36 +125,22 @@ def _project_or_isolate(store: Store, shards: Sequence[int]) -> tuple[int, bool]
     def together(some: Sequence[int]) -> None:
         project(store, shards, only=some)
 
-    limit = conf().batch_rows
-    try:
+    if limit == 1:  # projectors died: one by one, each counted, until the one is found that they died of
+        # It is among those that the last one took; going through a whole batch like this takes seconds.
+        for change in outbox.due(shards, isolation.AFTER_ONE_DEATH):
+            alone(change)
+        return limit
+    if limit == isolation.AFTER_ONE_DEATH:
+        # Each part is acknowledged before the next: what the next death is of stands among the oldest.
+        due = outbox.due(shards, conf().batch_rows)
         try:
-            batch = project(store, shards, is_beginning=True)
-            # However many others keep coming, and however many were tried before: a batch of those, one of these.
-            if batch.suspect is not None:
-                alone(batch.suspect)
-            return len(batch.changes), batch.is_full
-        except isolation.DiedBefore as died:
-            limit = died.limit
+            isolation.in_parts(due, together, alone)
         except Exception as error:
             _require_at_fault(error)
-        if limit == 1:  # one by one, each counted, until the one is found that projectors died of
-            # It is among those that the last one took; going through a whole batch like this takes seconds.
-            for change in outbox.due(shards, isolation.AFTER_ONE_DEATH):
-                alone(change)
-            return limit, True
-        if limit == isolation.AFTER_ONE_DEATH:
-            # Each part is acknowledged before the next: what the next death is of stands among the oldest.
-            due = outbox.due(shards, conf().batch_rows)
-            try:
-                isolation.in_parts(due, together, alone)
-            except Exception as error:
-                _require_at_fault(error)
-            else:
-                return len(due), True
-        isolation.split(outbox.due(shards, limit), together, alone)
-        return limit, True
-    finally:
-        isolation.end(shards)
+        else:
+            return len(due)
+    isolation.split(outbox.due(shards, limit), together, alone)
+    return limit
 
 
 def _require_at_fault(error: Exception) -> None:

@@ -4,9 +4,18 @@ import threading
 from io import BytesIO
 
 import pytest
+from django.core.signals import request_finished, request_started
 from django.db import connection
 
-from project import wsgi
+from project import kept_open, wsgi
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_server(monkeypatch):
+    """Django's test client has put its own receivers back since `project.wsgi` was loaded."""
+    for signal in (request_started, request_finished):
+        monkeypatch.setattr(signal, "receivers", [*signal.receivers])
+    kept_open.look_after_where_used()
 
 
 def ask(method: str, path: str) -> None:
