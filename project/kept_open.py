@@ -13,6 +13,8 @@ from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, reset_queries
 from rest_framework.permissions import SAFE_METHODS
 
+from project.problems import is_api_path
+
 _current = threading.local()
 
 
@@ -27,7 +29,7 @@ def look_after_where_used() -> None:
 
 
 def _start(environ: Mapping[str, Any], **of: Any) -> None:
-    _current.is_query = environ["REQUEST_METHOD"] in SAFE_METHODS and environ["PATH_INFO"].startswith("/api")
+    _current.is_query = environ["REQUEST_METHOD"] in SAFE_METHODS and is_api_path(environ["PATH_INFO"])
     if not _current.is_query:
         reset_queries()
         close_old_connections()

@@ -183,7 +183,12 @@ def _retry_later(code: str, detail: str, seconds: int = RETRY_SECONDS) -> Proble
 
 def is_api(request: HttpRequest) -> bool:
     """Whether this is an address of the API, which answers with problems and no pages."""
-    return request.path == "/api" or request.path.startswith("/api/")
+    return is_api_path(request.path)
+
+
+def is_api_path(path: str) -> bool:
+    """The same by the path alone."""
+    return path == "/api" or path.startswith("/api/")
 
 
 def _has_problems(request: HttpRequest) -> bool:

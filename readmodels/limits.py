@@ -92,7 +92,7 @@ class Allowance:
     Redis no script. The first of a burst takes one, the next two, and so on up to MOST_AHEAD, but never more than a
     sixteenth of what is left, so that one who comes near a limit is counted one by one, over all processes.
 
-    What is not used within AHEAD_SECONDS is lost to the asker, until the limits are whole again. Shared by threads.
+    What is not used within AHEAD_SECONDS is lost to the asker, until the limits have refilled. Shared by threads.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import ProgrammingError, connection
 
@@ -46,6 +47,17 @@ def test_plan_is_kept_where_the_connection_allows(threshold, monkeypatch):
             assert together.ask(cursor, [together.kept("SELECT %s::int AS plan_is_kept", number)]) == [[(number,)]]
         [[[count]]] = together.ask(cursor, [Statement(kept, ["%AS plan_is_kept"])])
     assert count == (1 if threshold else 0)
+
+
+def test_connection_that_broke_is_opened_anew_by_the_drain_that_meets_it(store):
+    """A wake's drain looks at no connection before it begins (worker/signals.py)."""
+    add_order(add_user())
+    broken = connection.connection.info
+    pid = broken.backend_pid
+    with psycopg.connect(broken.dsn, password=broken.password) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    assert projector.settle(store) > 0
+    assert connection.connection.info.backend_pid != pid
 
 
 def test_one_change_takes_few_trips(store, monkeypatch):
