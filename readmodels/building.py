@@ -50,7 +50,8 @@ def writes_for_each(
     beside: Sequence[Statement] = (),
 ) -> tuple[list[list[Write]], list[Rows]]:
     """(the same for several generations, the rows of the statements beside) in one trip but for what is rare."""
-    every = [_touched(cursor, generation, changes, wide) for generation in generations]
+    kinds = by_kind(changes)
+    every = [_touched(cursor, generation, kinds, wide) for generation in generations]
     builds = [statement for touched in every for statement in touched.statements]
     found = iter(together.ask(cursor, [*builds, *beside]))
     return [_writes(cursor, touched, found) for touched in every], list(found)
@@ -75,10 +76,11 @@ class Touched:
 
 
 def _touched(
-    cursor: CursorWrapper, generation: Generation, changes: Sequence[Change], wide: Mapping[int, Set[str]]
+    cursor: CursorWrapper, generation: Generation, every: Sequence[Sequence[Change]], wide: Mapping[int, Set[str]]
 ) -> Touched:
+    """What changes touch in the generation, given every kind of them."""
     plan = generation.plan
-    kinds = [kind for kind in by_kind(changes) if kind[0].is_for(generation.id)]
+    kinds = [kind for kind in every if kind[0].is_for(generation.id)]
     own = [change for kind in kinds if _is_child(kind[0], plan) for change in kind]
     roots = {change.key for change in own if change.key}
     for dependency in plan.dependencies:
@@ -302,7 +304,9 @@ def _may_have_moved(plan: Plan, change: Change) -> bool:
     """
     if change.before is None or change.after is None:
         return True
-    before, after = change.before, change.after
+    if change.before == change.after:
+        return False
+    before, after = json.loads(change.before), json.loads(change.after)
     return any(before.get(column) != after.get(column) for column in plan.routes[plan.root_table])
 
 
@@ -316,7 +320,8 @@ def _asking_before(plan: Plan, changes: Sequence[Change]) -> list[Statement]:
     """The statements that ask for (row id, partition) of the changes' records before."""
     records = [change.before for change in changes if change.before]
     sql = plan.record_sql or ""
-    return [Statement(sql, [json.dumps(records[start : start + CHUNK])]) for start in range(0, len(records), CHUNK)]
+    chunks = [records[start : start + CHUNK] for start in range(0, len(records), CHUNK)]
+    return [Statement(sql, [f"[{','.join(chunk)}]"]) for chunk in chunks]
 
 
 def _row(generation: Generation, row: Sequence[Any]) -> RowWrite:

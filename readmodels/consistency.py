@@ -277,7 +277,8 @@ def concerned(row: Pending, generations: Sequence[Generation]) -> set[str]:
     """The read models that changes of this kind are still to be projected into."""
     if row.read_models is not None:
         return set(row.read_models)
-    change = Change(0, row.xid, row.source, "", row.columns, [row.xid], None, False, 0, None, None, None, row.at)
+    columns = None if row.columns is None else tuple(row.columns)
+    change = Change(0, row.xid, row.source, "", columns, [row.xid], None, False, 0, None, None, None, row.at)
     return {
         generation.plan.name
         for generation in generations

@@ -3,11 +3,9 @@
 Later changes to a parked document try it again by themselves; one that succeeds does away with the dead letter.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 import structlog
 from django.db import connection, transaction
@@ -30,7 +28,7 @@ class Failure:
     generation: int
     source: str
     key: str
-    before: dict[str, Any] | None
+    before: str | None  # its routing columns, as JSON
     writers: Sequence[int]
     error: str
     traceback: str
@@ -146,7 +144,7 @@ def _insert(failure: Failure, attempts: int) -> None:
                 failure.generation,
                 failure.source,
                 failure.key,
-                None if failure.before is None else json.dumps(failure.before),
+                failure.before,
                 list(failure.writers),
                 failure.error,
                 failure.traceback,

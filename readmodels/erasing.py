@@ -5,8 +5,9 @@ read before the erasure can't bring anything back. What can't be built goes. In 
 it goes, and tombstones keep late attempts out there, too.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -79,7 +80,7 @@ def _parts(
     """(changes of the row itself, root keys, whether they are to be built) of a bounded number of documents each."""
     plan = generation.plan
     used = {column for each in plan.dependencies if each.table == row.source for column in each.columns}
-    changes = [_made_up(row, sorted(used), record) for record in known]
+    changes = [_made_up(row, tuple(sorted(used)), record) for record in known]
     with snapshot.reading() as (cursor, _):
         roots = set()
         for sql, anchors in building.ways(plan, changes):
@@ -135,17 +136,17 @@ def _store_together(
             place.removed += write.body is None
 
 
-def _made_up(row: Row, columns: list[str], record: records.Record) -> Change:
+def _made_up(row: Row, columns: tuple[str, ...], record: records.Record) -> Change:
     """The change that an update of all columns of the row would have left, from one state of it to the other."""
-    before, after = record
+    before, after = (json.dumps(each) if each else None for each in record)
     return Change(0, 0, row.source, row.key, columns, [], None, False, 0, None, before, after, datetime.now(UTC))
 
 
 def _children(generation: Generation, roots: Sequence[str]) -> list[Change]:
     """One change for each root row, as a fan-out makes them."""
     plan = generation.plan
-    one = Change(0, 0, plan.root_table, "", None, [], [plan.name], False, 0, None, None, None, datetime.now(UTC))
-    return [replace(one, key=root) for root in roots]
+    one = Change(0, 0, plan.root_table, "", None, [], (plan.name,), False, 0, None, None, None, datetime.now(UTC))
+    return [one._replace(key=root) for root in roots]
 
 
 def summed(places: Sequence[Place | dict[str, Any]]) -> list[dict[str, Any]]:

@@ -64,10 +64,11 @@ def choose(
     and over, and never catch up.
     """
     alike: dict[str, list[Change]] = defaultdict(list)
-    reaching = {kind[0].kind for kind in outbox.by_kind(changes) if _may_reach(current, kind[0])}
-    for change in changes:
-        # Those that reach no other table's documents are all alike.
-        alike[_reach(change) if change.kind in reaching else ""].append(change)
+    for kind in outbox.by_kind(changes):
+        may_reach = _may_reach(current, kind[0])
+        for change in kind:
+            # Those that reach no other table's documents are all alike.
+            alike[_reach(change) if may_reach else ""].append(change)
     chosen = list(alike.values())
     while wide := _too_wide(cursor, current, [group[0] for group in chosen], most_documents):
         if len(chosen) == 1:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
@@ -201,7 +200,7 @@ def _failures(change: Change, generation: Generation, error: Exception) -> list[
 def failure(
     generation: Generation,
     key: str,
-    before: dict[str, Any] | None,
+    before: str | None,
     writers: Sequence[int],
     error: Exception,
     at: datetime | None = None,

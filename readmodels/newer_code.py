@@ -33,7 +33,7 @@ LEAVE = f"""
 GROUPS = """
     SELECT c.writers, ARRAY[g.read_model], min(c.at) FROM readmodels_change c
     JOIN readmodels_generation g ON g.id = c.generation_id
-    WHERE c.shard < 0 GROUP BY c.writers, g.read_model LIMIT %s"""
+    WHERE c.shard BETWEEN -8 AND -1 GROUP BY c.writers, g.read_model LIMIT %s"""
 
 
 def forget() -> int:

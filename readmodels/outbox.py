@@ -5,10 +5,10 @@ cursor: the order of ids is not the order of commits, and after a crash ids are 
 import json
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
-from functools import cached_property
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
@@ -19,9 +19,10 @@ from readmodels.together import Rows, Statement
 
 # How many projectors can work side by side in a lane; a power of two, since a shard is the key's hash masked.
 SHARDS = 8
+# Names come as JSON and the time as a number: to read an array or a timestamp psycopg takes up to 3 us.
 COLUMNS = (
-    "id, xid, source, key, columns, COALESCE(writers, ARRAY[xid]), read_models, is_fan_out, attempts, generation_id,"
-    " before, after, at, trace"
+    "id, xid, source, key, to_json(columns)::text, writers, to_json(read_models)::text, is_fan_out, attempts,"
+    " generation_id, before, after, extract(epoch FROM at)::float8, trace"
 )
 
 
@@ -38,37 +39,37 @@ class Lane(Enum):
         return next(lane for lane in cls if shard in lane.value)
 
 
-@dataclass(frozen=True)
-class Change:
+Kind = tuple[str, tuple[str, ...] | None, tuple[str, ...] | None, bool, int | None]
+
+
+class Change(NamedTuple):
     """An outbox row: this row of this table changed in that transaction.
 
     `columns` is None for a row that came or went, `key` is None for a table that was truncated. With `read_models` it
     is left for these only: as a fan-out to be worked out, or else as one root row to be built. With `generation_id` it
-    is left for that one alone.
+    is left for that one alone. `before` and `after` are the row's routing columns, as JSON: few changes are asked for
+    them.
     """
 
     id: int
     xid: int
     source: str
     key: str | None
-    columns: list[str] | None
-    writers: list[int]
-    read_models: list[str] | None
+    columns: tuple[str, ...] | None
+    writers: Sequence[int]
+    read_models: tuple[str, ...] | None
     is_fan_out: bool
     attempts: int
     generation_id: int | None
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
+    before: str | None
+    after: str | None
     at: datetime
     trace: str | None = None
 
-    @cached_property
-    def kind(self) -> str:
-        """What decides which dependencies the change concerns: those that have it in common are judged by one.
-
-        As text, of which Python keeps the hash.
-        """
-        return f"{self.source} {self.columns} {self.read_models} {self.is_fan_out} {self.generation_id}"
+    @property
+    def kind(self) -> Kind:
+        """What decides which dependencies the change concerns: those that have it in common are judged by one."""
+        return self.source, self.columns, self.read_models, self.is_fan_out, self.generation_id
 
     def is_for(self, generation_id: int) -> bool:
         """Whether it is to be projected into this generation."""
@@ -76,7 +77,7 @@ class Change:
 
     def values(self, column: str) -> set[str]:
         """A routing column's values before and after, as text; NULL is none."""
-        records = (record for record in (self.before, self.after) if record)
+        records = [json.loads(record) for record in {self.before, self.after} if record]
         return {str(record[column]) for record in records if record.get(column) is not None}
 
 
@@ -93,17 +94,19 @@ class Pending:
 
 def shards_with_work(lane: Lane) -> list[int]:
     """The lane's shards that have changes, the one with the oldest first."""
+    numbers = ", ".join(f"({shard})" for shard in lane.value)  # as parameters they would be planned for each time
+    # Of `shard = ` PostgreSQL expects few rows, and sorts them all; of a comparison of rows it expects many.
     asking = together.kept(
-        "SELECT s.shard FROM generate_series(%s::int, %s::int) AS s (shard), LATERAL"
-        f" (SELECT id FROM readmodels_change c WHERE c.shard = s.shard AND {IS_DUE}"
-        " ORDER BY id LIMIT 1) oldest"
-        " ORDER BY oldest.id",
-        lane.value[0],
-        lane.value[-1],
+        f"SELECT s.shard, pg_relation_size('readmodels_change') FROM (VALUES {numbers}) AS s (shard), LATERAL"
+        " (SELECT id FROM readmodels_change c WHERE (c.shard, c.id) >= (s.shard, 0) AND c.shard <= s.shard"
+        f" AND {IS_DUE} ORDER BY c.shard, c.id LIMIT 1) oldest"
+        " ORDER BY oldest.id"
     )
     with connection.cursor() as cursor:
         [rows] = together.ask(cursor, [asking])
-    return [shard for [shard] in rows]
+        for _, size in rows[:1]:
+            together.plan_for(cursor, size)
+    return [shard for shard, _ in rows]
 
 
 def visible(
@@ -115,15 +118,21 @@ def visible(
 
 
 def asking_visible(shards: Sequence[int], limit: int, only: Sequence[int] | None = None) -> Statement:
-    """The statement that asks for these, for `changes_in`."""
-    return together.kept(
-        f"SELECT {COLUMNS} FROM readmodels_change WHERE shard = ANY(%s) AND (id = ANY(%s) OR (%s AND {IS_DUE}))"
-        " ORDER BY id LIMIT %s",
-        list(shards),
-        list(only or ()),
-        only is None,
-        limit,
-    )
+    """The statement that asks for these, for `changes_in`.
+
+    Of a long outbox it reads what it gives and no more: each shard's changes lie in order in an index, and are merged.
+    What comes of a SELECT, a limit of, PostgreSQL can't know as it plans; else its statistics, made while the outbox
+    was empty, would have it sort all that waits.
+    """
+    if only is not None:
+        named = f"SELECT {COLUMNS} FROM readmodels_change WHERE id = ANY(%s) AND shard = ANY(%s) ORDER BY id"
+        return together.kept(named, list(only), list(shards))
+    oldest = f"(SELECT {COLUMNS} FROM readmodels_change WHERE shard = %s AND {IS_DUE} ORDER BY id LIMIT {UNPLANNED})"
+    merged = f"SELECT * FROM ({' UNION ALL '.join([oldest] * len(shards))}) AS oldest ORDER BY id LIMIT {UNPLANNED}"
+    return together.kept(merged, *(given for shard in shards for given in (shard, limit)), limit)
+
+
+UNPLANNED = "(SELECT %s::int)"
 
 
 def changes_in(rows: Rows) -> list[Change]:
@@ -155,16 +164,25 @@ ASKING_TRUNCATIONS = together.kept(f"SELECT {COLUMNS} FROM readmodels_change WHE
 
 
 def _change(row: tuple[Any, ...]) -> Change:
-    before, after = row[-4:-2]  # Django hands jsonb over as text
-    earlier = before and json.loads(before)
-    # Most changes leave the way to the documents as it was.
-    later = earlier if before == after else after and json.loads(after)
-    return Change(*(*row[:-4], earlier, later, *row[-2:]))
+    id, xid, source, key, columns, writers, read_models, *same, at, trace = row
+    named = _names(columns), writers or [xid], _names(read_models)
+    return Change._make((id, xid, source, key, *named, *same, _time(at), trace))
+
+
+# What one statement changed has its columns and its time in common.
+@lru_cache(maxsize=1_000)
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(json.loads(text))
+
+
+@lru_cache(maxsize=1_000)
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def by_kind(changes: Iterable[Change]) -> list[list[Change]]:
     """The changes, those of a kind together."""
-    found: dict[str, list[Change]] = {}
+    found: dict[Kind, list[Change]] = {}
     for change in changes:
         found.setdefault(change.kind, []).append(change)
     return list(found.values())
@@ -247,7 +265,7 @@ def acknowledge(changes: Sequence[Change], seen_in: Snapshot, left: Mapping[int,
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         # The clock last: to have kept a row excludes whoever changes the trust in a Redis (heartbeat.py) until this has
         # ended.
-        names = together.kept(ACKNOWLEDGE, *_names(changes), seen_in.epoch, wide, wide)
+        names = together.kept(ACKNOWLEDGE, *_identities(changes), seen_in.epoch, wide, wide)
         [[count]], clock = together.ask(cursor, [names, ASKING_CLOCK])
         require_same_of(clock_in(clock), seen_in)
     return int(count)
@@ -255,7 +273,7 @@ def acknowledge(changes: Sequence[Change], seen_in: Snapshot, left: Mapping[int,
 
 def take(cursor: CursorWrapper, changes: Sequence[Change]) -> list[Change]:
     """The given changes are gone; returns those that were still there."""
-    cursor.execute(f"DELETE FROM readmodels_change c {SEEN} RETURNING c.id", _names(changes))
+    cursor.execute(f"DELETE FROM readmodels_change c {SEEN} RETURNING c.id", _identities(changes))
     taken = {id for [id] in cursor.fetchall()}
     return [change for change in changes if change.id in taken]
 
@@ -286,7 +304,7 @@ ACKNOWLEDGE = f"""
     SELECT count(*) FROM gone"""
 
 
-def _names(changes: Iterable[Change]) -> list[str]:
+def _identities(changes: Iterable[Change]) -> list[str]:
     """Ids, xids and the ids once more, as arrays written out: psycopg takes 1 us for each number of a list."""
     names = sorted((change.id, change.xid) for change in changes)
     ids, xids = (",".join(str(name[part]) for name in names) for part in (0, 1))

@@ -3,10 +3,14 @@
 They are sent by psycopg's pipeline, the transaction's BEGIN with the first of them. To plan a short statement takes
 longer than to run it, so PostgreSQL is asked to keep the plans of those that are always the same; where a connection
 allows for no prepared statements (`prepare_threshold` None, as a pooler of transactions wants it), each is planned.
+
+A plan that is kept is as good as what PostgreSQL knew when it was made. For a table of few rows it is to read them all,
+which is slow for the same table once it is long; so plans are made anew as the outbox grows.
 """
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import psycopg
 from django.db.backends.utils import CursorWrapper
@@ -43,3 +47,15 @@ def ask(cursor: CursorWrapper, statements: Sequence[Statement]) -> list[Rows]:
                 psycopg.Cursor(made).execute(each.sql, each.parameters, prepare=each.is_kept) for each in statements
             ]
         return [each.fetchall() if each.description else [] for each in asked]
+
+
+GROWN = 4  # times
+_planned_for: WeakKeyDictionary[psycopg.Connection, int] = WeakKeyDictionary()
+
+
+def plan_for(cursor: CursorWrapper, size: int) -> None:
+    """The plans kept by this connection are none of a time when the table that they read was much shorter (bytes)."""
+    made: psycopg.Connection = cursor.connection
+    if size > GROWN * _planned_for.get(made, 0):
+        cursor.execute("DISCARD PLANS")
+        _planned_for[made] = size

@@ -129,10 +129,11 @@ def made_up(
         for column in dependency.columns
     }
     routes = {column for plan in plans for column in plan.routes.get(table, ())}
-    key, record = routing_record(cursor, of, pk, routes)
+    key, columns = routing_record(cursor, of, pk, routes)
+    record = json.dumps(columns)
     # A changed primary key is no change of a column: one row goes, another comes.
     changed = used - {str(of._meta.pk.column)} if named is None else used.intersection(named)
-    return Change(0, 0, table, key, sorted(changed), [], None, False, 0, None, record, record, datetime.now(UTC))
+    return Change(0, 0, table, key, tuple(sorted(changed)), [], None, False, 0, None, record, record, datetime.now(UTC))
 
 
 def routing_record(

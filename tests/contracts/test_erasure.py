@@ -2,6 +2,7 @@
 older copy of Redis.
 """
 
+import json
 from typing import Any
 
 import pytest
@@ -200,7 +201,7 @@ def test_what_fails_late_is_parked_without_what_it_says(store, zuleika):
         current = generations.current(cursor)
     assert erase(zuleika).is_verified
     built = next(each for each in current if each.plan.name == "OrderDetail")
-    failure = isolation.failure(built, str(order.pk), {"name": NAME}, [1], ValueError(f"{EMAIL} of {NAME}"))
+    failure = isolation.failure(built, str(order.pk), json.dumps({"name": NAME}), [1], ValueError(f"{EMAIL} of {NAME}"))
     deadletters.park([failure], 5, before)
     assert scan.in_postgresql(EMAIL, NAME) == []
     [letter] = deadletters.listed()

@@ -66,7 +66,9 @@ def park(user: User, of: str = "UserProfile", source: str = "users_user", key: o
     number = models.Generation.objects.get(read_model=of, state="live").number
     before = {"id": user.pk, "email": EMAIL} if source == "users_user" else {"id": key, "customer_id": user.pk}
     error, trace = f"DataError: {NAME} is too long", f"Traceback: {EMAIL}"
-    deadletters.park([Failure(of, number, source, str(key or user.pk), before, [1], error, trace)], attempts=5)
+    deadletters.park(
+        [Failure(of, number, source, str(key or user.pk), json.dumps(before), [1], error, trace)], attempts=5
+    )
 
 
 # What a scan finds

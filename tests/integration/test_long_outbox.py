@@ -1,0 +1,80 @@
+"""What waits costs nothing: a batch reads the changes that it takes, however long the outbox is.
+
+PostgreSQL keeps plans (readmodels/together.py), and those that it made while little waited are to read the whole table.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.db import connection
+
+from orders.models import Order
+from readmodels import outbox, projector, testing
+from readmodels.outbox import Lane
+from tests.rows import add_user
+from users.models import User
+
+ROWS = 4_000
+READ = """SELECT seq_tup_read + COALESCE(idx_tup_fetch, 0) FROM pg_stat_user_tables
+          WHERE relname = 'readmodels_change'"""
+
+
+class Rows:
+    """How many rows of the outbox a block read."""
+
+    count = 0
+
+
+@contextmanager
+def rows_read() -> Iterator[Rows]:
+    rows, before = Rows(), _read_so_far()
+    yield rows
+    rows.count = _read_so_far() - before
+
+
+def _read_so_far() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute(READ)
+        return int(cursor.fetchone()[0])
+
+
+@pytest.fixture
+def planned(store, configured):
+    """Plans for a short outbox are kept, and nothing tells PostgreSQL that it has grown."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE readmodels_change SET (autovacuum_enabled = off)")
+        cursor.execute("VACUUM ANALYZE readmodels_change")
+    configured(batch_rows=20, fan_out_documents=5)
+    user = add_user()
+    for number in range(12):
+        User.objects.filter(pk=user.pk).update(name=f"{number}")
+        testing.drain(store)
+    yield store
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE readmodels_change RESET (autovacuum_enabled)")
+
+
+def test_backlog_is_worked_off_without_reading_it_again_for_each_batch(planned):
+    User.objects.bulk_create(User(name="A", email=f"{number}@example.com") for number in range(ROWS))
+    assert outbox.backlog_rows() == ROWS
+    with rows_read() as rows:
+        while projector.settle(planned):
+            pass
+    # Once by whoever looks for shards, once as they are taken, twice as they go; 500 times where each batch reads all.
+    assert rows.count < 10 * ROWS
+
+
+def test_change_does_not_wait_for_what_the_bulk_lane_holds_to_be_read(planned):
+    user, other = add_user(), add_user()
+    Order.objects.bulk_create(Order(customer=user, total_cents=1) for _ in range(ROWS))
+    testing.drain(planned)
+    User.objects.filter(pk=user.pk).update(name="B")
+    projector.settle(planned)
+    projector.project(planned, Lane.BULK.value)
+    assert outbox.backlog_rows() == ROWS
+    User.objects.filter(pk=other.pk).update(name="C")
+    with rows_read() as rows:
+        assert projector.settle(planned) == 1
+    assert rows.count < 100
