@@ -43,14 +43,20 @@ def beat(ground: Ground) -> Iterator[psutil.Process]:
 @contextmanager
 def held(lane: Lane) -> Iterator[None]:
     """What is changed in the block waits: no projector has a shard of the lane. At its end all is free, and known."""
-    store, shards = Store(), [f"shard:{shard}" for shard in lane.value]
-    if not child.wait_until(lambda: len(store.take_leases(shards, HOLDER, HELD_SECONDS)) == len(shards), 10):
+    store, shards = Store(), {f"shard:{shard}" for shard in lane.value}
+    left = set(shards)
+
+    def take() -> bool:
+        left.difference_update(store.take_leases(sorted(left), HOLDER, HELD_SECONDS).names)
+        return not left
+
+    if not child.wait_until(take, 10):
         raise SystemExit("a projector holds a shard though nothing is to be projected")
     try:
         yield
         time.sleep(SETTLE_SECONDS)  # the wakes of these changes have come and found nothing to take
     finally:
-        store.give_back(shards, HOLDER)
+        store.give_back(sorted(shards), HOLDER)
     tasks.wake()
 
 

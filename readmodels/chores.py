@@ -68,7 +68,7 @@ def do_due(store: Store, may_go_on: Callable[[], bool] = lambda: True) -> list[s
 def _turn(store: Store, chore: Chore, may_go_on: Callable[[], bool]) -> bool:
     """Whether it was due and free. The lease is kept until it is due again, or given back if that is now."""
     lease, holder = f"chore:{chore.name}", uuid4().hex
-    if not store.take_leases([lease], holder, LEASE_SECONDS):
+    if not store.take_leases([lease], holder, LEASE_SECONDS).names:
         return False
     deadline = time.monotonic() + TURN_SECONDS
     while _has_more(chore):

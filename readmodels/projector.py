@@ -82,19 +82,19 @@ def drain(store: Store, lane: Lane = Lane.LIVE, ask_for_help: Callable[[], None]
         if not shards:
             break
         holder = uuid4().hex
-        held = store.take_leases([f"shard:{shard}" for shard in shards], holder, conf().lease_seconds)
+        held, at_ms = store.take_leases([f"shard:{shard}" for shard in shards], holder, conf().lease_seconds)
         if not held:
             break
         faults.reached("after_leases")
         try:
-            count, is_full = _project_or_isolate(store, [int(name.removeprefix("shard:")) for name in held])
+            count, is_full = _project_or_isolate(store, [int(name.removeprefix("shard:")) for name in held], at_ms)
         finally:
             store.give_back(held, holder)
         projected += count
     return projected
 
 
-def _project_or_isolate(store: Store, shards: Sequence[int]) -> tuple[int, bool]:
+def _project_or_isolate(store: Store, shards: Sequence[int], begun_ms: int) -> tuple[int, bool]:
     """A batch of the shards' changes is projected; where one is at fault, what is sound of the batch is.
 
     Returns how many changes were taken, and whether there may be more.
@@ -102,7 +102,7 @@ def _project_or_isolate(store: Store, shards: Sequence[int]) -> tuple[int, bool]
     limit = conf().batch_rows
     try:
         try:
-            batch = project(store, shards, is_beginning=True)
+            batch = project(store, shards, begun_ms=begun_ms)
             # However many others keep coming, and however many were tried before: a batch of those, one of these.
             if batch.suspect is not None:
                 _project_alone(store, shards, batch.suspect)
@@ -181,11 +181,11 @@ def project(
     limit: int | None = None,
     only: Sequence[int] | None = None,
     *,
-    is_beginning: bool = False,
+    begun_ms: int | None = None,
 ) -> Batch:
     """One batch of the shards' changes, or of these by id, is in the store and acknowledged; raises what kept it."""
     try:
-        batch = read(store, shards, limit, only, is_beginning=is_beginning)
+        batch = read(store, shards, limit, only, begun_ms=begun_ms)
         faults.reached("after_snapshot")
         write(store, batch)
         faults.reached("after_write")
@@ -213,18 +213,18 @@ def read(
     of: Generation | None = None,
     wide: dict[int, set[str]] | None = None,
     *,
-    is_beginning: bool = False,
+    begun_ms: int | None = None,
 ) -> Batch:
     """Steps 1 and 2: in one snapshot, the changes and all that they touch, as built; no transaction stays open.
 
     `only` takes the changes of these ids, `of` builds this generation alone, `wide` is what is left to the bulk lane.
-    `is_beginning`: that an attempt at the shards begins is put on record first, or DiedBefore is raised.
+    `begun_ms`: an attempt at the shards began then (Redis's clock); it is put on record first, or DiedBefore is raised.
     """
     limit = limit or conf().batch_rows
-    started_ms = store.now_ms()
+    started_ms = store.now_ms() if begun_ms is None else begun_ms
     asking = [outbox.asking_visible(shards, limit, only), generations.ASKING_CURRENT]
     asking += [buckets.ASKING, deadletters.ASKING_ANY]
-    before = [isolation.beginning(shards)] if is_beginning else []
+    before = [] if begun_ms is None else [isolation.beginning(shards)]
     with snapshot.reading_at_once(asking, before) as (cursor, now, [*begun, changes, registered, markers, parked]):
         for attempts in begun:
             isolation.require_first(attempts)

@@ -51,7 +51,7 @@ def repair(store: Store, on_range: OnRange = lambda name, rows: None) -> bool:
     Raises StoreUnavailable and the like where it can't go on; what it marked done stays done.
     """
     holder = uuid4().hex
-    if not store.take_leases([LEASE], holder, conf().repair_lease_seconds):
+    if not store.take_leases([LEASE], holder, conf().repair_lease_seconds).names:
         _help(store, holder, on_range)
         return False
 

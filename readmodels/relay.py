@@ -18,7 +18,7 @@ from django.db import Error, connections, reset_queries
 from readmodels import chores, outbox, projector, scrub, sweeping
 from readmodels.errors import ReadModelError
 from readmodels.outbox import Lane
-from readmodels.store import Store
+from readmodels.store import Leases, Store
 
 log = structlog.get_logger()
 
@@ -42,9 +42,9 @@ class GivingWay(Store):
         super().__init__()
         self._is_over = is_over
 
-    def take_leases(self, names: Sequence[str], holder: str, seconds: int) -> list[str]:
+    def take_leases(self, names: Sequence[str], holder: str, seconds: int) -> Leases:
         """As Store's, or none of them."""
-        return [] if self._is_over.is_set() else super().take_leases(names, holder, seconds)
+        return Leases([], 0) if self._is_over.is_set() else super().take_leases(names, holder, seconds)
 
 
 class Relay:

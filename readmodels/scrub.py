@@ -55,7 +55,7 @@ def step(store: Store, rows: int | None = None) -> Drift | None:
     like, and is as before.
     """
     holder = uuid4().hex
-    if not store.take_leases([LEASE], holder, LEASE_SECONDS):
+    if not store.take_leases([LEASE], holder, LEASE_SECONDS).names:
         return None
     try:
         with snapshot.reading() as (cursor, now):

@@ -65,6 +65,13 @@ class Ready(NamedTuple):
     scripts: tuple[str, ...]
 
 
+class Leases(NamedTuple):
+    """The names of those that were taken, and when (ms, Redis's clock)."""
+
+    names: list[str]
+    at_ms: int
+
+
 class Store:
     """The read models' Redis; raises StoreUnavailable where it does not answer."""
 
@@ -75,8 +82,7 @@ class Store:
 
     def now_ms(self) -> int:
         """Redis's own clock, by which the age of an attempt is judged."""
-        [(seconds, microseconds)] = self.ask([("TIME",)])[1]
-        return int(seconds) * 1000 + int(microseconds) // 1000
+        return _milliseconds(self.ask([("TIME",)])[1][0])
 
     def apply(self, attempt: Attempt, writes: Sequence[DocumentWrite | RowWrite]) -> None:
         """Every write is stored, or a newer one is. Raises StoreLost, AttemptTooOld or EpochMoved if one is refused,
@@ -251,10 +257,11 @@ class Store:
             is_first = False
             on_batch()
 
-    def take_leases(self, names: Sequence[str], holder: str, seconds: int) -> list[str]:
-        """The leases that were free are the holder's for so long; returns their names."""
-        _, taken = self.ask([("SET", keys.lease(name), holder, "NX", "PX", seconds * 1000) for name in names])
-        return [name for name, is_taken in zip(names, taken, strict=True) if is_taken]
+    def take_leases(self, names: Sequence[str], holder: str, seconds: int) -> Leases:
+        """The leases that were free are the holder's for so long."""
+        taking = [("SET", keys.lease(name), holder, "NX", "PX", seconds * 1000) for name in names]
+        _, [*taken, time] = self.ask([*taking, ("TIME",)])
+        return Leases([name for name, is_taken in zip(names, taken, strict=True) if is_taken], _milliseconds(time))
 
     def give_back(self, names: Sequence[str], holder: str) -> None:
         """The holder's leases are free; one that ran out and went to another is left alone."""
@@ -378,6 +385,11 @@ def _trusted(progress: bytes | None, store_id: str) -> bytes | None:
 def _script(name: str) -> tuple[str, str]:
     text = (SCRIPTS / f"{name}.lua").read_text()
     return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _milliseconds(time: Sequence[bytes]) -> int:
+    seconds, microseconds = time
+    return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 def _require_ok(answer: bytes) -> None:
