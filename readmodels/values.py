@@ -17,7 +17,6 @@ from readmodels.errors import StoreLost
 
 VERSION_LENGTH = 26
 STORE_ID_LENGTH = 40
-ROWS_IN_A_CALL = 500  # Redis answers nobody else while it puts these: some 10 ms
 
 # A script's name, keys and arguments.
 Call = tuple[str, Sequence[str], Sequence[Any]]
@@ -104,19 +103,17 @@ def put_documents_calls(attempt: Attempt, documents: Iterable[DocumentWrite]) ->
 
 
 def put_rows_calls(attempt: Attempt, rows: Iterable[RowWrite]) -> list[Call]:
-    """The calls that put the rows, one for each partition or so many of its rows."""
+    """The calls that put the rows, one for each partition."""
     groups: dict[tuple[str, int, str], list[RowWrite]] = defaultdict(list)
     for row in rows:
         groups[(row.read_model, row.generation, row.partition)].append(row)
     calls: list[Call] = []
     for name, group in groups.items():
         at = keys.partition(*name)
+        arguments = [part for row in group for part in (row.row_id, _stored_row(row, attempt.version))]
         places = [at.rows, at.index, at.measures, at.tombstones, keys.expiring(at.bucket), at.recent]
         limits = [*_limits(attempt, at.bucket), _entry(*name), conf().live_recent_rows]
-        for start in range(0, len(group), ROWS_IN_A_CALL):
-            some = group[start : start + ROWS_IN_A_CALL]
-            arguments = [part for row in some for part in (row.row_id, _stored_row(row, attempt.version))]
-            calls.append(("put_rows", [keys.marker(at.bucket), *places], [*limits, *arguments]))
+        calls.append(("put_rows", [keys.marker(at.bucket), *places], [*limits, *arguments]))
     return calls
 
 
