@@ -138,7 +138,7 @@ def _store_together(
 
 def _made_up(row: Row, columns: tuple[str, ...], record: records.Record) -> Change:
     """The change that an update of all columns of the row would have left, from one state of it to the other."""
-    before, after = (json.dumps(each) if each else None for each in record)
+    before, after = (None if each is None else json.dumps(each) for each in record)
     return Change(0, 0, row.source, row.key, columns, [], None, False, 0, None, before, after, datetime.now(UTC))
 
 

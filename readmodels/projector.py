@@ -178,14 +178,13 @@ def _project_alone(store: Store, shards: Sequence[int], id: int) -> None:
 def project(
     store: Store,
     shards: Sequence[int],
-    limit: int | None = None,
     only: Sequence[int] | None = None,
     *,
     begun_ms: int | None = None,
 ) -> Batch:
     """One batch of the shards' changes, or of these by id, is in the store and acknowledged; raises what kept it."""
     try:
-        batch = read(store, shards, limit, only, begun_ms=begun_ms)
+        batch = read(store, shards, only, begun_ms=begun_ms)
         faults.reached("after_snapshot")
         write(store, batch)
         faults.reached("after_write")
@@ -208,7 +207,6 @@ def project(
 def read(
     store: Store,
     shards: Sequence[int],
-    limit: int | None = None,
     only: Sequence[int] | None = None,
     of: Generation | None = None,
     wide: dict[int, set[str]] | None = None,
@@ -220,7 +218,7 @@ def read(
     `only` takes the changes of these ids, `of` builds this generation alone, `wide` is what is left to the bulk lane.
     `begun_ms`: an attempt at the shards began then (Redis's clock); it is put on record first, or DiedBefore is raised.
     """
-    limit = limit or conf().batch_rows
+    limit = conf().batch_rows
     started_ms = store.now_ms() if begun_ms is None else begun_ms
     asking = [outbox.asking_visible(shards, limit, only), generations.ASKING_CURRENT]
     asking += [buckets.ASKING, deadletters.ASKING_ANY]

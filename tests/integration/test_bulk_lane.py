@@ -104,14 +104,16 @@ def test_second_fan_out_coalesces_with_the_first(store, wide):
     assert names(store, wide) == {"C"}
 
 
-def test_fan_out_during_a_pass_does_not_begin_it_anew(store, wide):
+def test_fan_out_during_a_pass_does_not_begin_it_anew(store, wide, configured):
     rename(wide, "B")
     projector.settle(store)
     expand(store)
     for name in ("C", "D"):
         rename(wide, name)
         projector.settle(store)
-        projector.project(store, Lane.BULK.value, limit=2)
+        configured(batch_rows=2)
+        projector.project(store, Lane.BULK.value)
+        configured(batch_rows=500)
     assert children().count() == ORDERS - 4
 
 

@@ -62,7 +62,8 @@ def test_backlog_is_worked_off_without_reading_it_again_for_each_batch(planned):
     with rows_read() as rows:
         while projector.settle(planned):
             pass
-    # Once by whoever looks for shards, once as they are taken, twice as they go; 500 times where each batch reads all.
+    # Once by whoever looks for shards, once as they are taken, twice as they go; some 200 times where each of the 200
+    # batches reads twice all that is left.
     assert rows.count < 10 * ROWS
 
 
