@@ -56,7 +56,9 @@ def planned(store, configured):
         cursor.execute("ALTER TABLE readmodels_change RESET (autovacuum_enabled)")
 
 
-def test_backlog_is_worked_off_without_reading_it_again_for_each_batch(planned):
+@pytest.mark.parametrize("threshold", [5, None])  # None: behind a pooler of transactions, where no plan is kept
+def test_backlog_is_worked_off_without_reading_it_again_for_each_batch(planned, threshold, monkeypatch):
+    monkeypatch.setattr(connection.connection, "prepare_threshold", threshold)
     User.objects.bulk_create(User(name="A", email=f"{number}@example.com") for number in range(ROWS))
     assert outbox.backlog_rows() == ROWS
     with rows_read() as rows:
