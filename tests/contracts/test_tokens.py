@@ -6,7 +6,7 @@ not committed.
 import json
 import random
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
@@ -118,8 +118,9 @@ class HeldBack(Store):
 class World:
     """Writers and projectors, of which chance has one do one thing at a time."""
 
-    def __init__(self, store: Store, seed: int) -> None:
+    def __init__(self, store: Store, configured: Callable[..., None], seed: int) -> None:
         self.store = store
+        self.configured = configured
         self.chance = random.Random(seed)
         self.reader = Reader(store)
         self.numbers = count(1)
@@ -181,7 +182,9 @@ class World:
         lanes = [Lane.LIVE] if conf().fan_out_documents > ORDERS else [Lane.LIVE, Lane.BULK]
         while True:
             lane = self.chance.choice(lanes)
-            batch = projector.read(self.store, lane.value, self.chance.choice([2, 500, 500]))
+            self.configured(batch_rows=self.chance.choice([2, 500, 500]))
+            batch = projector.read(self.store, lane.value)
+            self.configured(batch_rows=500)
             yield
             projector.write(self.store, batch)
             yield
@@ -260,7 +263,7 @@ def make_world(store, configured):
 
     def make(**settings: int) -> World:
         configured(**settings)
-        made.append(World(store, seed=20261123))
+        made.append(World(store, configured, seed=20261123))
         return made[-1]
 
     yield make
