@@ -4,15 +4,17 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import psutil
 from django.db import connection
+from django.utils import timezone
 
 from bench.ground import START_SECONDS, Ground
 from project import child, site
 from readmodels import outbox, tasks
+from readmodels.models import Shard
 from readmodels.outbox import Lane
-from readmodels.store import Store
 
 POLL_SECONDS = 0.02
 SETTLE_SECONDS = 0.2
@@ -43,21 +45,22 @@ def beat(ground: Ground) -> Iterator[psutil.Process]:
 @contextmanager
 def held(lane: Lane) -> Iterator[None]:
     """What is changed in the block waits: no projector has a shard of the lane. At its end all is free, and known."""
-    store, shards = Store(), {f"shard:{shard}" for shard in lane.value}
-    left = set(shards)
-
-    def take() -> bool:
-        left.difference_update(store.take_leases(sorted(left), HOLDER, HELD_SECONDS).names)
-        return not left
-
-    if not child.wait_until(take, 10):
+    if not child.wait_until(lambda: _is_held(lane), 10):
         raise SystemExit("a projector holds a shard though nothing is to be projected")
     try:
         yield
         time.sleep(SETTLE_SECONDS)  # the wakes of these changes have come and found nothing to take
     finally:
-        store.give_back(sorted(shards), HOLDER)
+        Shard.objects.filter(holder=HOLDER).update(holder=None, held_until=None)
     tasks.wake()
+
+
+def _is_held(lane: Lane) -> bool:
+    """What is free of the lane is taken; whether that is all now."""
+    until = timezone.now() + timedelta(seconds=HELD_SECONDS)
+    Shard.objects.bulk_create((Shard(number=number) for number in lane.value), ignore_conflicts=True)
+    Shard.objects.filter(number__in=lane.value, holder=None).update(holder=HOLDER, held_until=until)
+    return not Shard.objects.filter(number__in=lane.value).exclude(holder=HOLDER).exists()
 
 
 def until_projected(limit_seconds: float) -> None:

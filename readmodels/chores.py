@@ -68,12 +68,12 @@ def do_due(store: Store, may_go_on: Callable[[], bool] = lambda: True) -> list[s
 def _turn(store: Store, chore: Chore, may_go_on: Callable[[], bool]) -> bool:
     """Whether it was due and free. The lease is kept until it is due again, or given back if that is now."""
     lease, holder = f"chore:{chore.name}", uuid4().hex
-    if not store.take_leases([lease], holder, LEASE_SECONDS).names:
+    if not store.take_lease(lease, holder, LEASE_SECONDS):
         return False
     deadline = time.monotonic() + TURN_SECONDS
     while _has_more(chore):
         if time.monotonic() > deadline or not may_go_on():
-            store.give_back([lease], holder)
+            store.give_back(lease, holder)
             return True
         store.keep_lease(lease, holder, LEASE_SECONDS)
     store.keep_lease(lease, holder, chore.every_seconds)

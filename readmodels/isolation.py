@@ -14,14 +14,13 @@ from functools import partial
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
-from readmodels import building, deadletters, outbox, together
+from readmodels import building, deadletters, outbox
 from readmodels.deadletters import Failure
 from readmodels.errors import Died, ReadModelError
 from readmodels.generations import Generation
 from readmodels.outbox import Change
 from readmodels.redaction import redacted
 from readmodels.snapshot import Snapshot
-from readmodels.together import Rows, Statement
 
 PARK_AFTER = 5  # attempts at one change alone
 FIRST_DELAY_SECONDS = 0.4  # doubled with each attempt: 0.4 to 3.2 s, some 6 s until something is parked
@@ -32,49 +31,13 @@ SERVER_STATES = ("08", "40", "53", "55", "57P", "58")
 OUT_OF_MEMORY = "53200"
 
 
-class DiedBefore(Exception):
-    """Projectors have died at these shards: no more changes than the limit may be taken together."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
-        self.limit = limit
+def limit_after(attempts: int) -> int:
+    """How many changes may be taken together after so many attempts, of which none but the last may have ended."""
+    return AFTER_ONE_DEATH if attempts == 2 else 1
 
 
 class Suspect(Exception):
     """What comes next has failed before, and is tried alone."""
-
-
-def beginning(shards: Sequence[int]) -> Statement:
-    """The statement that puts on record, until `end`, that an attempt at these shards began; for `require_first`.
-
-    The record need not outlive a crash of PostgreSQL, only that of the projector: so nobody waits for the disk. Leases
-    may overlap, so the rows are locked in order, here and in `end`: else projectors would wait for one another.
-    """
-    return together.kept(
-        "INSERT INTO readmodels_shard AS s (number, attempts) SELECT n, 1 FROM unnest(%s::int[]) n"
-        " ON CONFLICT (number) DO UPDATE SET attempts = s.attempts + 1"
-        " RETURNING attempts, set_config('synchronous_commit', 'off', true)",
-        sorted(shards),
-    )
-
-
-def require_first(rows: Rows) -> None:
-    """Raises DiedBefore where the record has attempts that have not ended."""
-    attempts = max(attempts for attempts, _ in rows)
-    if attempts > 1:
-        raise DiedBefore(AFTER_ONE_DEATH if attempts == 2 else 1)
-
-
-def end(shards: Sequence[int]) -> None:
-    """The attempt has ended, well or with an error that was noticed."""
-    ending = together.kept(
-        "UPDATE readmodels_shard s SET attempts = 0 FROM"
-        " (SELECT number FROM readmodels_shard WHERE number = ANY(%s) ORDER BY number FOR UPDATE) held"
-        " WHERE s.number = held.number RETURNING set_config('synchronous_commit', 'off', true)",
-        list(shards),
-    )
-    with connection.cursor() as cursor:
-        together.ask(cursor, [ending])
 
 
 def is_transient(error: Exception) -> bool:

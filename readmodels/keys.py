@@ -53,7 +53,7 @@ def expiring(bucket: int) -> str:
 
 
 def lease(name: str) -> str:
-    """Key of a lease, e.g. of a shard; its slot does not matter."""
+    """Key of a lease, e.g. of the repair; its slot does not matter."""
     return f"{PREFIX}lease:{name}"
 
 

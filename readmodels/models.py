@@ -139,10 +139,15 @@ class BuildRange(models.Model):
 
 
 class Shard(models.Model):
-    """How many attempts at a shard's changes were begun and not ended: a projector died, or could not go on."""
+    """Who is at a shard's changes, and until when nobody else is.
+
+    And how many attempts at them were begun and not ended: a projector died, or could not go on.
+    """
 
     number = models.SmallIntegerField(primary_key=True)
     attempts = models.SmallIntegerField(default=0)
+    holder = models.TextField(null=True)
+    held_until = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "readmodels_shard"

@@ -92,47 +92,68 @@ class Pending:
     at: datetime
 
 
-def shards_with_work(lane: Lane) -> list[int]:
-    """The lane's shards that have changes, the one with the oldest first."""
+def has_work(lane: Lane) -> bool:
+    """Whether the lane has changes that are due."""
+    with connection.cursor() as cursor:
+        [rows] = together.ask(cursor, [asking_with_work(lane)])
+    return bool(rows)
+
+
+def asking_with_work(lane: Lane) -> Statement:
+    """The statement that asks for the lane's shards that have changes which are due, and for the oldest of each."""
+    return together.kept(with_work(lane))
+
+
+def with_work(lane: Lane) -> str:
+    """The SQL of it: (shard, oldest)."""
     numbers = ", ".join(f"({shard})" for shard in lane.value)  # as parameters they would be planned for each time
     # Of `shard = ` PostgreSQL expects few rows, and sorts them all; of a comparison of rows it expects many.
-    asking = together.kept(
-        f"SELECT s.shard, pg_relation_size('readmodels_change') FROM (VALUES {numbers}) AS s (shard), LATERAL"
+    return (
+        f"SELECT s.shard, first.id AS oldest FROM (VALUES {numbers}) AS s (shard), LATERAL"
         " (SELECT id FROM readmodels_change c WHERE (c.shard, c.id) >= (s.shard, 0) AND c.shard <= s.shard"
-        f" AND {IS_DUE} ORDER BY c.shard, c.id LIMIT 1) oldest"
-        " ORDER BY oldest.id"
+        f" AND {IS_DUE} ORDER BY c.shard, c.id LIMIT 1) first"
     )
-    with connection.cursor() as cursor:
-        [rows] = together.ask(cursor, [asking])
-        for _, size in rows[:1]:
-            together.plan_for(cursor, size)
-    return [shard for shard, _ in rows]
 
 
-def visible(
-    cursor: CursorWrapper, shards: Sequence[int], limit: int, only: Sequence[int] | None = None
-) -> list[Change]:
-    """The oldest changes of the shards that the snapshot shows and that are due; of `only` these ids, if given."""
-    [rows] = together.ask(cursor, [asking_visible(shards, limit, only)])
+def visible(cursor: CursorWrapper, shards: Sequence[int], limit: int, holder: str | None = None) -> list[Change]:
+    """The oldest changes of the shards, of those that the holder has, that the snapshot shows and that are due."""
+    [rows] = together.ask(cursor, [asking_visible(shards, limit, holder)])
     return changes_in(rows)
 
 
-def asking_visible(shards: Sequence[int], limit: int, only: Sequence[int] | None = None) -> Statement:
+def asking_visible(shards: Sequence[int], limit: int, holder: str | None = None) -> Statement:
     """The statement that asks for these, for `changes_in`.
 
     Of a long outbox it reads what it gives and no more: each shard's changes lie in order in an index, and are merged.
-    What comes of a SELECT, a limit of, PostgreSQL can't know as it plans; else its statistics, made while the outbox
-    was empty, would have it sort all that waits.
+    What comes of a SELECT, the limit here, PostgreSQL can't know as it plans; else its statistics, made while the
+    outbox was empty, would have it sort all that waits.
     """
-    if only is not None:
-        named = f"SELECT {COLUMNS} FROM readmodels_change WHERE id = ANY(%s) AND shard = ANY(%s) ORDER BY id"
-        return together.kept(named, list(only), list(shards))
-    oldest = f"(SELECT {COLUMNS} FROM readmodels_change WHERE shard = %s AND {IS_DUE} ORDER BY id LIMIT {UNPLANNED})"
-    merged = f"SELECT * FROM ({' UNION ALL '.join([oldest] * len(shards))}) AS oldest ORDER BY id LIMIT {UNPLANNED}"
-    return together.kept(merged, *(given for shard in shards for given in (shard, limit)), limit)
+    most = "(SELECT most FROM given)"
+    merged = " UNION ALL ".join(
+        f"(SELECT {COLUMNS} FROM readmodels_change WHERE shard = {shard} AND {IS_DUE}"
+        f" AND {f'EXISTS ({HELD} AND number = {shard})' if holder else 'true'} ORDER BY id LIMIT {most})"
+        for shard in shards
+    )
+    return together.kept(
+        "WITH given AS MATERIALIZED (SELECT %s::int AS most, %s::text AS holder)"
+        f" SELECT * FROM ({merged}) AS oldest ORDER BY id LIMIT {most}",
+        limit,
+        holder,
+    )
 
 
-UNPLANNED = "(SELECT %s::int)"
+HELD = "SELECT FROM readmodels_shard WHERE holder = (SELECT holder FROM given)"
+
+
+def named(cursor: CursorWrapper, ids: Sequence[int]) -> list[Change]:
+    """The changes of these ids that the snapshot shows."""
+    [rows] = together.ask(cursor, [asking_named(ids)])
+    return changes_in(rows)
+
+
+def asking_named(ids: Sequence[int]) -> Statement:
+    """The statement that asks for these, for `changes_in`."""
+    return together.kept(f"SELECT {COLUMNS} FROM readmodels_change WHERE id = ANY(%s) ORDER BY id", list(ids))
 
 
 def changes_in(rows: Rows) -> list[Change]:
@@ -140,13 +161,13 @@ def changes_in(rows: Rows) -> list[Change]:
     return [_change(row) for row in rows]
 
 
-def due(shards: Sequence[int], limit: int) -> list[int]:
-    """The ids of the changes that a batch of the shards would take now.
+def due(shards: Sequence[int], limit: int, holder: str | None = None) -> list[int]:
+    """The ids of the changes that a batch of the shards, of those that the holder has, would take now.
 
     One that has failed before stands alone, so that nothing else goes down with it again.
     """
     with connection.cursor() as cursor:
-        found = visible(cursor, shards, limit)
+        found = visible(cursor, shards, limit, holder)
     return [change.id for change in found if not change.attempts] or [change.id for change in found[:1]]
 
 

@@ -7,6 +7,7 @@ are those rows deleted. So duplicates, reordering, zombies and crashes between a
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -25,6 +26,8 @@ from readmodels import (
     isolation,
     outbox,
     snapshot,
+    together,
+    turns,
 )
 from readmodels.building import Write
 from readmodels.conf import conf
@@ -34,6 +37,7 @@ from readmodels.generations import Generation
 from readmodels.outbox import Change, Lane
 from readmodels.snapshot import Snapshot
 from readmodels.store import Store
+from readmodels.turns import Turn
 from readmodels.values import Attempt, bucket_of
 
 log = structlog.get_logger()
@@ -64,60 +68,65 @@ class Batch:
         return [change for change in self.changes if change.is_fan_out]
 
 
-def drain(store: Store, lane: Lane = Lane.LIVE, ask_for_help: Callable[[], None] = lambda: None) -> int:
+def drain(
+    store: Store,
+    lane: Lane = Lane.LIVE,
+    ask_for_help: Callable[[], None] = lambda: None,
+    may_go_on: Callable[[], bool] = lambda: True,
+) -> int:
     """Every change pending in the lane is projected, or another projector is at it, or the time is over.
 
-    Returns the number of changes.
+    Returns the number of changes. `may_go_on` is asked before each batch.
 
     Takes the leases of all shards that have work; with a backlog it leaves half of them to others and asks for help.
     After giving its leases back it looks again: what came meanwhile found the shards taken.
     """
-    projected, is_full = 0, False
+    projected, is_full, has_work = 0, False, True
     deadline = time.monotonic() + DRAIN_SECONDS[lane]
-    while time.monotonic() < deadline:
-        shards = outbox.shards_with_work(lane)
-        if is_full:
-            shards = shards[: (len(shards) + 1) // 2]
-            ask_for_help()
-        if not shards:
-            break
-        holder = uuid4().hex
-        held, at_ms = store.take_leases([f"shard:{shard}" for shard in shards], holder, conf().lease_seconds)
-        if not held:
-            break
-        faults.reached("after_leases")
-        try:
-            count, is_full = _project_or_isolate(store, [int(name.removeprefix("shard:")) for name in held], at_ms)
-        finally:
-            store.give_back(held, holder)
-        projected += count
+    with suppress(turns.NothingTaken):
+        while has_work and may_go_on() and time.monotonic() < deadline:
+            if is_full:
+                ask_for_help()
+            count, is_full, has_work = _take_turn(store, Turn(lane, uuid4().hex, share=2 if is_full else 1))
+            projected += count
     return projected
 
 
-def _project_or_isolate(store: Store, shards: Sequence[int], begun_ms: int) -> tuple[int, bool]:
-    """A batch of the shards' changes is projected; where one is at fault, what is sound of the batch is.
+def _take_turn(store: Store, turn: Turn) -> tuple[int, bool, bool]:
+    """A batch of the lane's changes is projected; where one is at fault, what is sound of the batch is.
 
-    Returns how many changes were taken, and whether there may be more.
+    Returns how many changes were taken, whether there were more than a batch, and whether the lane has work now.
     """
+    try:
+        count, is_full = _project_or_isolate(store, turn)
+    except turns.NothingTaken:
+        raise
+    except BaseException:
+        turns.end(turn)
+        raise
+    return count, is_full, turns.end(turn)
+
+
+def _project_or_isolate(store: Store, turn: Turn) -> tuple[int, bool]:
     limit = conf().batch_rows
     try:
-        try:
-            batch = project(store, shards, begun_ms=begun_ms)
-            # However many others keep coming, and however many were tried before: a batch of those, one of these.
-            if batch.suspect is not None:
-                _project_alone(store, shards, batch.suspect)
-            return len(batch.changes), batch.is_full
-        except isolation.DiedBefore as died:
-            limit = died.limit
-        except Exception as error:
-            _require_at_fault(error)
-        return _isolate(store, shards, limit), True
-    finally:
-        isolation.end(shards)
+        batch = project(store, turn.lane.value, turn=turn)
+        # However many others keep coming, and however many were tried before: a batch of those, one of these.
+        if batch.suspect is not None:
+            _project_alone(store, turn.lane.value, batch.suspect)
+        return len(batch.changes), batch.is_full
+    except turns.NothingTaken:
+        raise
+    except turns.DiedBefore as died:
+        limit = isolation.limit_after(died.attempts)
+    except Exception as error:
+        _require_at_fault(error)
+    return _isolate(store, turn, limit), True
 
 
-def _isolate(store: Store, shards: Sequence[int], limit: int) -> int:
+def _isolate(store: Store, turn: Turn, limit: int) -> int:
     """Changes are projected, so many together, until the one that is at fault stands alone; returns how many."""
+    shards = turn.lane.value
 
     def alone(change: int) -> None:
         _project_alone(store, shards, change)
@@ -127,19 +136,19 @@ def _isolate(store: Store, shards: Sequence[int], limit: int) -> int:
 
     if limit == 1:  # projectors died: one by one, each counted, until the one is found that they died of
         # It is among those that the last one took; going through a whole batch like this takes seconds.
-        for change in outbox.due(shards, isolation.AFTER_ONE_DEATH):
+        for change in outbox.due(shards, isolation.AFTER_ONE_DEATH, turn.holder):
             alone(change)
         return limit
     if limit == isolation.AFTER_ONE_DEATH:
         # Each part is acknowledged before the next: what the next death is of stands among the oldest.
-        due = outbox.due(shards, conf().batch_rows)
+        due = outbox.due(shards, conf().batch_rows, turn.holder)
         try:
             isolation.in_parts(due, together, alone)
         except Exception as error:
             _require_at_fault(error)
         else:
             return len(due)
-    isolation.split(outbox.due(shards, limit), together, alone)
+    isolation.split(outbox.due(shards, limit, turn.holder), together, alone)
     return limit
 
 
@@ -156,7 +165,7 @@ def _project_alone(store: Store, shards: Sequence[int], id: int) -> None:
     if not attempts:
         return
     with snapshot.reading() as (cursor, now):
-        found = outbox.visible(cursor, shards, 1, [id])
+        found = outbox.named(cursor, [id])
         current = generations.current(cursor)
     if not found:
         return
@@ -180,11 +189,14 @@ def project(
     shards: Sequence[int],
     only: Sequence[int] | None = None,
     *,
-    begun_ms: int | None = None,
+    turn: Turn | None = None,
 ) -> Batch:
-    """One batch of the shards' changes, or of these by id, is in the store and acknowledged; raises what kept it."""
+    """One batch of the shards' changes, or of these by id, is in the store and acknowledged; raises what kept it.
+
+    With a turn it is taken first, and the shards are those of its lane.
+    """
     try:
-        batch = read(store, shards, only, begun_ms=begun_ms)
+        batch = read(store, shards, only, turn=turn)
         faults.reached("after_snapshot")
         write(store, batch)
         faults.reached("after_write")
@@ -211,21 +223,23 @@ def read(
     of: Generation | None = None,
     wide: dict[int, set[str]] | None = None,
     *,
-    begun_ms: int | None = None,
+    turn: Turn | None = None,
 ) -> Batch:
     """Steps 1 and 2: in one snapshot, the changes and all that they touch, as built; no transaction stays open.
 
     `only` takes the changes of these ids, `of` builds this generation alone, `wide` is what is left to the bulk lane.
-    `begun_ms`: an attempt at the shards began then (Redis's clock); it is put on record first, or DiedBefore is raised.
+    A turn is taken first, or what kept it is raised (readmodels/turns.py).
     """
     limit = conf().batch_rows
-    started_ms = store.now_ms() if begun_ms is None else begun_ms
-    asking = [outbox.asking_visible(shards, limit, only), generations.ASKING_CURRENT]
+    started_ms = store.now_ms()
+    choosing = outbox.asking_visible(shards, limit, turn.holder if turn else None)
+    asking = [choosing if only is None else outbox.asking_named(only), generations.ASKING_CURRENT]
     asking += [buckets.ASKING, deadletters.ASKING_ANY]
-    before = [] if begun_ms is None else [isolation.beginning(shards)]
-    with snapshot.reading_at_once(asking, before) as (cursor, now, [*begun, changes, registered, markers, parked]):
-        for attempts in begun:
-            isolation.require_first(attempts)
+    before = [turns.taking(turn)] if turn else []
+    with snapshot.reading_at_once(asking, before) as (cursor, now, [*taken, changes, registered, markers, parked]):
+        for rows in taken:
+            together.plan_for(cursor, turns.require_first(rows))
+            faults.reached("after_leases")
         [[is_any_parked]] = parked
         visible = outbox.changes_in(changes)
         is_full = len(visible) == limit
@@ -278,12 +292,16 @@ def publish_progress(store: Store, batch: Batch) -> None:
 
 
 def settle(
-    store: Store, lane: Lane = Lane.LIVE, ask_for_help: Callable[[], None] = lambda: None, attempts: int = 3
+    store: Store,
+    lane: Lane = Lane.LIVE,
+    ask_for_help: Callable[[], None] = lambda: None,
+    may_go_on: Callable[[], bool] = lambda: True,
+    attempts: int = 3,
 ) -> int:
     """As `drain`, tried again where the epoch moved or the attempt was refused; returns the number of changes."""
     for left in reversed(range(attempts)):
         try:
-            return drain(store, lane, ask_for_help)
+            return drain(store, lane, ask_for_help, may_go_on)
         except (ReadModelError, OperationalError) as error:  # the latter: a deadlock, or a connection that broke
             if not left:
                 raise

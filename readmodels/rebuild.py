@@ -51,7 +51,7 @@ def repair(store: Store, on_range: OnRange = lambda name, rows: None) -> bool:
     Raises StoreUnavailable and the like where it can't go on; what it marked done stays done.
     """
     holder = uuid4().hex
-    if not store.take_leases([LEASE], holder, conf().repair_lease_seconds).names:
+    if not store.take_lease(LEASE, holder, conf().repair_lease_seconds):
         _help(store, holder, on_range)
         return False
 
@@ -70,7 +70,7 @@ def repair(store: Store, on_range: OnRange = lambda name, rows: None) -> bool:
         generations.point(store)
         generations.drop_retired(store, on_batch=partial(after_range, rows=0))
     finally:
-        store.give_back([LEASE], holder)
+        store.give_back(LEASE, holder)
     return True
 
 

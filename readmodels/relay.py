@@ -10,7 +10,7 @@ Relays and workers may run side by side: leases keep them apart, and the version
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
 from django.db import Error, connections, reset_queries
@@ -18,7 +18,7 @@ from django.db import Error, connections, reset_queries
 from readmodels import chores, outbox, projector, scrub, sweeping
 from readmodels.errors import ReadModelError
 from readmodels.outbox import Lane
-from readmodels.store import Leases, Store
+from readmodels.store import Store
 
 log = structlog.get_logger()
 
@@ -33,18 +33,6 @@ END_SECONDS = 10.0
 
 class Ended(Exception):
     """The relay ends, and a repair with it; the next one begins where nothing was marked done."""
-
-
-class GivingWay(Store):
-    """A store that grants no lease once the relay ends: who works with it ends after the batch in hand."""
-
-    def __init__(self, is_over: threading.Event) -> None:
-        super().__init__()
-        self._is_over = is_over
-
-    def take_leases(self, names: Sequence[str], holder: str, seconds: int) -> Leases:
-        """As Store's, or none of them."""
-        return Leases([], 0) if self._is_over.is_set() else super().take_leases(names, holder, seconds)
 
 
 class Relay:
@@ -113,17 +101,17 @@ class Relay:
     def _live(self) -> None:
         """A sweep, if it is due, or else a drain; a pause where there is nothing, or somebody else is at it."""
         began = self._clock()
-        store = GivingWay(self._is_over)
+        store = Store()
         if began >= self._sweep_due:
             self._sweep_due = began + SWEEP_SECONDS
-            sweeping.sweep(store, ask_for_repair=self._is_repair_due.set, ask_for_bulk=self._is_bulk_due.set)
-        elif not (outbox.shards_with_work(Lane.LIVE) and projector.settle(store)):
+            sweeping.sweep(store, self._is_repair_due.set, self._is_bulk_due.set, self._may_go_on)
+        elif not (outbox.has_work(Lane.LIVE) and projector.settle(store, may_go_on=self._may_go_on)):
             self._is_over.wait(self._poll_seconds)
 
     def _bulk(self) -> None:
         """What large fan-outs left is projected, once a sweep asks for it."""
         if self._is_asked(self._is_bulk_due):
-            projector.settle(GivingWay(self._is_over), Lane.BULK)
+            projector.settle(Store(), Lane.BULK, may_go_on=self._may_go_on)
 
     def _repair(self) -> None:
         """What is lost or new is built, once a sweep asks for it."""
@@ -132,18 +120,21 @@ class Relay:
 
     def _scrub(self) -> None:
         """The next stretch is compared with a fresh build; a pause follows."""
-        scrub.step(GivingWay(self._is_over))
+        scrub.step(Store())
         self._is_over.wait(SCRUB_SECONDS)
 
     def _chores(self) -> None:
         """What apps want done now and then is done, as far as it is due; a pause follows."""
-        chores.do_due(Store(), may_go_on=lambda: not self._is_over.is_set())
+        chores.do_due(Store(), self._may_go_on)
         self._is_over.wait(CHORES_SECONDS)
 
     def _is_asked(self, due: threading.Event) -> bool:
         """Whether there is something to do; returns when there is, or when the relay ends."""
         due.wait()
         due.clear()
+        return not self._is_over.is_set()
+
+    def _may_go_on(self) -> bool:
         return not self._is_over.is_set()
 
     def _go_on(self, name: str, rows: int) -> None:

@@ -55,7 +55,7 @@ def step(store: Store, rows: int | None = None) -> Drift | None:
     like, and is as before.
     """
     holder = uuid4().hex
-    if not store.take_leases([LEASE], holder, LEASE_SECONDS).names:
+    if not store.take_lease(LEASE, holder, LEASE_SECONDS):
         return None
     try:
         with snapshot.reading() as (cursor, now):
@@ -66,7 +66,7 @@ def step(store: Store, rows: int | None = None) -> Drift | None:
     except GenerationOver:
         return None
     finally:
-        store.give_back([LEASE], holder)
+        store.give_back(LEASE, holder)
 
 
 def verified_as_of() -> list[Verified]:

@@ -65,13 +65,6 @@ class Ready(NamedTuple):
     scripts: tuple[str, ...]
 
 
-class Leases(NamedTuple):
-    """The names of those that were taken, and when (ms, Redis's clock)."""
-
-    names: list[str]
-    at_ms: int
-
-
 class Store:
     """The read models' Redis; raises StoreUnavailable where it does not answer."""
 
@@ -82,7 +75,8 @@ class Store:
 
     def now_ms(self) -> int:
         """Redis's own clock, by which the age of an attempt is judged."""
-        return _milliseconds(self.ask([("TIME",)])[1][0])
+        _, [(seconds, microseconds)] = self.ask([("TIME",)])
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     def apply(self, attempt: Attempt, writes: Sequence[DocumentWrite | RowWrite]) -> None:
         """Every write is stored, or a newer one is. Raises StoreLost, AttemptTooOld or EpochMoved if one is refused,
@@ -257,15 +251,14 @@ class Store:
             is_first = False
             on_batch()
 
-    def take_leases(self, names: Sequence[str], holder: str, seconds: int) -> Leases:
-        """The leases that were free are the holder's for so long."""
-        taking = [("SET", keys.lease(name), holder, "NX", "PX", seconds * 1000) for name in names]
-        _, [*taken, time] = self.ask([*taking, ("TIME",)])
-        return Leases([name for name, is_taken in zip(names, taken, strict=True) if is_taken], _milliseconds(time))
+    def take_lease(self, name: str, holder: str, seconds: int) -> bool:
+        """The lease, if it was free, is the holder's for so long; returns whether it was."""
+        _, [is_taken] = self.ask([("SET", keys.lease(name), holder, "NX", "PX", seconds * 1000)])
+        return bool(is_taken)
 
-    def give_back(self, names: Sequence[str], holder: str) -> None:
-        """The holder's leases are free; one that ran out and went to another is left alone."""
-        self.run([("hold", [keys.lease(name)], [holder, 0]) for name in names])
+    def give_back(self, name: str, holder: str) -> None:
+        """The holder's lease is free; one that ran out and went to another is left alone."""
+        self.keep_lease(name, holder, 0)
 
     def keep_lease(self, name: str, holder: str, seconds: int) -> None:
         """The lease runs anew, if it is still the holder's."""
@@ -385,11 +378,6 @@ def _trusted(progress: bytes | None, store_id: str) -> bytes | None:
 def _script(name: str) -> tuple[str, str]:
     text = (SCRIPTS / f"{name}.lua").read_text()
     return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def _milliseconds(time: Sequence[bytes]) -> int:
-    seconds, microseconds = time
-    return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 def _require_ok(answer: bytes) -> None:

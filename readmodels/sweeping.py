@@ -23,14 +23,19 @@ from readmodels.store import Store
 log = structlog.get_logger()
 
 
-def sweep(store: Store, ask_for_repair: Callable[[], object], ask_for_bulk: Callable[[], object]) -> int:
+def sweep(
+    store: Store,
+    ask_for_repair: Callable[[], object],
+    ask_for_bulk: Callable[[], object],
+    may_go_on: Callable[[], bool] = lambda: True,
+) -> int:
     """The live lane is projected, repair and bulk lane are asked for where due, and every bucket shows the progress."""
     beat(store)
     if is_repair_due(store):
         ask_for_repair()
-    projected = projector.settle(store) + projector.settle(store, Lane.NEWER)
+    projected = sum(projector.settle(store, lane, may_go_on=may_go_on) for lane in (Lane.LIVE, Lane.NEWER))
     newer_code.forget()
-    if outbox.shards_with_work(Lane.BULK):
+    if outbox.has_work(Lane.BULK):
         ask_for_bulk()
     publish_progress(store)
     retention.expire(store)
