@@ -197,6 +197,34 @@ def progress(
     return progress_in(cursor, snapshot, generations, together.ask(cursor, asking_progress(applied)))
 
 
+class Unapplied(NamedTuple):
+    """Whether documents are parked, whether other lanes than the live one have changes, and how many that one has."""
+
+    is_any_parked: bool
+    is_any_elsewhere: bool
+    live: int
+
+    def is_all(self, changes: Sequence[Change]) -> bool:
+        """Whether these changes, of the live lane, are all that there is."""
+        return not self.is_any_parked and not self.is_any_elsewhere and self.live == len(changes)
+
+
+def asking_unapplied(limit: int) -> Statement:
+    """The statement that asks, in one row, what an `Unapplied` says; changes are counted up to the limit."""
+    return together.kept(
+        "SELECT EXISTS (SELECT FROM readmodels_dead_letter),"
+        " COALESCE((SELECT min(shard) FROM readmodels_change) < 0"
+        f" OR (SELECT max(shard) FROM readmodels_change) >= {outbox.SHARDS}, false),"
+        " (SELECT count(*) FROM (SELECT FROM readmodels_change"
+        f" WHERE shard BETWEEN 0 AND {outbox.SHARDS - 1} LIMIT (SELECT %s::int)) few)",
+        limit,
+    )
+
+
+# What the statements of `asking_progress` find where all that there is is being applied.
+NOTHING_UNAPPLIED: Sequence[Rows] = [[], [], [], []]
+
+
 def asking_progress(applied: Sequence[Change]) -> list[Statement]:
     """The statements that ask what is not applied once `applied` is, for `progress_in`."""
     most = conf().pending_changes

@@ -195,10 +195,6 @@ def _was_erased_since(cursor: CursorWrapper, seen_in: Snapshot) -> bool:
     return bool(epoch > seen_in.epoch or (epoch == seen_in.epoch and not is_visible(xid, seen_in.text)))
 
 
-# One row: whether anything is parked.
-ASKING_ANY = together.kept("SELECT EXISTS (SELECT FROM readmodels_dead_letter)")
-
-
 def asking_parked(limit: int) -> Statement:
     """The statement that asks what is parked, for `parked_in`."""
     return together.kept("SELECT read_model, key, writers FROM readmodels_dead_letter ORDER BY id LIMIT %s", limit + 1)

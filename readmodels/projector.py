@@ -37,6 +37,7 @@ from readmodels.generations import Generation
 from readmodels.outbox import Change, Lane
 from readmodels.snapshot import Snapshot
 from readmodels.store import Store
+from readmodels.together import Rows
 from readmodels.turns import Turn
 from readmodels.values import Attempt, bucket_of
 
@@ -44,6 +45,7 @@ log = structlog.get_logger()
 
 # A drain gives way to the next task after this long: with a backlog, too, each sweep gets its turn and says how far the
 # read models are. Of the bulk lane's workers nobody else wants anything.
+NOTHING: Rows = []
 DRAIN_SECONDS = {Lane.LIVE: 1.0, Lane.BULK: 60.0, Lane.NEWER: 1.0}
 
 
@@ -234,13 +236,13 @@ def read(
     started_ms = store.now_ms()
     choosing = outbox.asking_visible(shards, limit, turn.holder if turn else None)
     asking = [choosing if only is None else outbox.asking_named(only), generations.ASKING_CURRENT]
-    asking += [buckets.ASKING, deadletters.ASKING_ANY]
+    asking += [buckets.ASKING, consistency.asking_unapplied(limit + 1)]
     before = [turns.taking(turn)] if turn else []
-    with snapshot.reading_at_once(asking, before) as (cursor, now, [*taken, changes, registered, markers, parked]):
-        for rows in taken:
+    with snapshot.reading_at_once(asking, before) as (cursor, now, [*taken, changes, registered, markers, [rest]]):
+        for rows in filter(None, taken):
             together.plan_for(cursor, turns.require_first(rows))
             faults.reached("after_leases")
-        [[is_any_parked]] = parked
+        unapplied = consistency.Unapplied(*rest)
         visible = outbox.changes_in(changes)
         is_full = len(visible) == limit
         suspects = [change for change in visible if change.attempts] if only is None else []
@@ -257,10 +259,15 @@ def read(
         is_full = is_full or len(chosen.changes) < len(visible)
         # What the bulk lane has done, the next sweep says.
         is_told = not is_full and not chosen.wide and of is None and set(shards) <= set(Lane.LIVE.value)
-        beside = consistency.asking_progress(chosen.changes) if is_told else []
+        is_asked = is_told and taken != [NOTHING] and not unapplied.is_all(chosen.changes)
+        beside = consistency.asking_progress(chosen.changes) if is_asked else []
         by_generation, found = building.writes_for_each(cursor, current, chosen.changes, chosen.wide, beside)
-        made = building.made(current, by_generation) if is_any_parked else []
-        progress = consistency.progress_in(cursor, now, current, found) if is_told else None
+        made = building.made(current, by_generation) if unapplied.is_any_parked else []
+        unknown = found or consistency.NOTHING_UNAPPLIED
+        progress = consistency.progress_in(cursor, now, current, unknown) if is_told else None
+    # Not before: a rollback would have psycopg forget every statement that it has prepared.
+    if taken == [NOTHING]:
+        raise turns.NothingTaken
     attempt = consistency.attempt(started_ms, now, known.markers)
     writes = [write for writes in by_generation for write in writes]
     suspect = suspects[0].id if suspects else None

@@ -159,7 +159,7 @@ def _build(store: Store, generation: Generation, holder: str, on_range: OnRange)
     """
     with snapshot.reading() as (cursor, since):
         markers = buckets.read(cursor).markers
-    builds.resumed(generation, f"{since.store_id} {blake2b(repr(markers).encode(), digest_size=8).hexdigest()}")
+    builds.resumed(generation, f"{since.store_id} {blake2b(repr([*markers]).encode(), digest_size=8).hexdigest()}")
     while not builds.is_filled(generation):
         filling.take_part(store, generation, holder, partial(on_range, generation.plan.name))
         _wait_for_others(generation, on_range)

@@ -40,8 +40,7 @@ CLOCK_SQL = f"""
     FROM readmodels_clock c, readmodels_heartbeat h, (SELECT pg_current_snapshot() AS now) s"""
 
 ASKING_CLOCK = together.kept(CLOCK_SQL)
-NEXT = (Statement("COMMIT"), Statement("BEGIN"))
-BEGINNING = Statement("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+READING = "ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,10 @@ def reading_at_once(
 
     Those of `before`, whose rows come first, are a transaction of their own, committed before the snapshot is taken.
     """
-    first = [*before, *(NEXT if before else ()), BEGINNING]
+    beginning = (
+        [Statement("COMMIT"), Statement(f"BEGIN {READING}")] if before else [Statement(f"SET TRANSACTION {READING}")]
+    )
+    first = [*before, *beginning]
     is_begun = False
     try:
         with transaction.atomic(), connection.cursor() as cursor:

@@ -212,10 +212,10 @@ class Store:
                 pipeline.hset(keys.POINTERS, mapping=cast(dict[Any, Any], pointers))
             pipeline.execute()
 
-    def markers(self) -> list[str | None]:
+    def markers(self) -> tuple[str | None, ...]:
         """The markers that the buckets carry."""
         _, found = self.ask([("GET", keys.marker(bucket)) for bucket in range(keys.BUCKETS)])
-        return [marker.decode() if marker else None for marker in found]
+        return tuple(marker.decode() if marker else None for marker in found)
 
     def begin_buckets(self, markers: Mapping[int, str]) -> None:
         """The buckets are empty and carry these markers: writes may come; without progress no query is answered.

@@ -5,9 +5,10 @@ longer than to run it, so PostgreSQL is asked to keep the plans of those that ar
 allows for no prepared statements (`prepare_threshold` None, as a pooler of transactions wants it), each is planned.
 
 A plan that is kept is as good as what PostgreSQL knew when it was made. For a table of few rows it is to read them all,
-which is slow for the same table once it is long; so plans are made anew as the outbox grows.
+which is slow for the same table once it is long; so plans are made anew now and then, and at once as the outbox grows.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -50,12 +51,15 @@ def ask(cursor: CursorWrapper, statements: Sequence[Statement]) -> list[Rows]:
 
 
 GROWN = 4  # times
-_planned_for: WeakKeyDictionary[psycopg.Connection, int] = WeakKeyDictionary()
+PLAN_SECONDS = 10.0
+_planned: WeakKeyDictionary[psycopg.Connection, tuple[int, float]] = WeakKeyDictionary()
 
 
 def plan_for(cursor: CursorWrapper, size: int) -> None:
-    """The plans kept by this connection are none of a time when the table that they read was much shorter (bytes)."""
+    """The plans kept by this connection are not old, and none of when the outbox was much shorter (size in bytes)."""
     made: psycopg.Connection = cursor.connection
-    if size > GROWN * _planned_for.get(made, 0):
+    now = time.monotonic()
+    planned_size, planned_at = _planned.get(made, (0, now))
+    if size > GROWN * planned_size or now > planned_at + PLAN_SECONDS:
         cursor.execute("DISCARD PLANS")
-        _planned_for[made] = size
+        _planned[made] = size, now

@@ -60,9 +60,7 @@ def taking(turn: Turn) -> Statement:
 
 
 def require_first(taken: Rows) -> int:
-    """The size of the outbox (bytes), given what `taking` found. Raises NothingTaken, DiedBefore."""
-    if not taken:
-        raise NothingTaken
+    """The size of the outbox (bytes), given what `taking` took, if anything. Raises DiedBefore."""
     attempts = max(attempts for attempts, *_ in taken)
     if attempts > 1:
         raise DiedBefore(attempts)

@@ -155,7 +155,7 @@ def test_broken_connection_is_replaced(store, begin, monkeypatch):
 def test_fault_of_the_code_ends_nothing(store, relay, monkeypatch):
     failed = threading.Event()
 
-    def settle(*args: object) -> int:
+    def settle(*args: object, **kwargs: object) -> int:
         monkeypatch.undo()
         failed.set()
         raise ZeroDivisionError
