@@ -78,5 +78,5 @@ def test_one_change_takes_few_trips(store, monkeypatch):
     monkeypatch.setattr(together, "ask", ask)
     with connection.execute_wrapper(note):
         assert projector.settle(store) == 1
-    # Shards, attempt and snapshot, documents with progress; acknowledged, with the epoch; attempt, shards.
-    assert len(trips) == 6, "\n".join(trips)
+    # Turn and snapshot, documents; acknowledged, with the epoch; turn, and whether there is work.
+    assert len(trips) == 4, "\n".join(trips)
