@@ -9,7 +9,6 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from readmodels import keys, models, together
-from readmodels.together import Rows
 
 FROM_MARKERS = "FROM unnest(%s::int[], %s::text[]) AS m (number, marker) WHERE b.number = m.number"
 
@@ -24,25 +23,21 @@ class Buckets:
 
 def read(cursor: CursorWrapper) -> Buckets:
     """The buckets as the cursor's snapshot shows them."""
-    [rows] = together.ask(cursor, [ASKING])
-    return found_in(rows)
+    [[[text]]] = together.ask(cursor, [ASKING])
+    return parsed(text)
 
 
 # One text: with one row for each bucket, asking took three times as long.
-ASKING = together.kept(
+ALL = (
     "SELECT string_agg(marker || CASE WHEN is_filled THEN '+' ELSE '-' END, ' ' ORDER BY number) FROM readmodels_bucket"
 )
-
-
-def found_in(rows: Rows) -> Buckets:
-    """The buckets that ASKING found."""
-    [[text]] = rows
-    return _parsed(text or "")
+ASKING = together.kept(ALL)
 
 
 @lru_cache(maxsize=8)  # they are the same for as long as no Redis loses anything
-def _parsed(text: str) -> Buckets:
-    each = text.split()
+def parsed(text: str | None) -> Buckets:
+    """The buckets that ALL has found."""
+    each = (text or "").split()
     return Buckets(
         tuple(one[:-1] for one in each), frozenset(number for number, one in enumerate(each) if one[-1] == "+")
     )

@@ -5,6 +5,7 @@ Each connection to the read models knows which run of which server it leads to: 
 another one, and what it holds may be older.
 """
 
+import math
 import os
 import re
 import socket
@@ -27,6 +28,8 @@ from readmodels.errors import ReadModelError, StoreMoved, StoreUnavailable, Writ
 OPTIONS = {"protocol": 2, "retry_on_timeout": False, "retry": None}
 # A connection that was used less long ago is taken to be open: to look takes two more system calls.
 IDLE_SECONDS = 1.0
+# A connection asks for its server's clock again after so long.
+CLOCK_SECONDS = 5.0
 # So many bytes are taken at once.
 RECEIVED = 65_536
 # Answers that say something of the server and nothing of the value.
@@ -59,6 +62,8 @@ class Link:
         self._made = made
         self._socket: socket.socket = made._sock
         self._reader = hiredis.Reader(protocolError=redis.InvalidResponse, replyError=made._parser.parse_error)
+        # The server's clock (ms), and when it was asked, by ours (s).
+        self.clock = 0, -math.inf
         self._forks = _forks
         self._used = time.monotonic()
 
@@ -100,8 +105,12 @@ class Identified(redis.Redis):
 
     def link(self) -> Link:
         """This thread's own connection."""
+        return self.known() or self._opened()
+
+    def known(self) -> Link | None:
+        """The same, if it is open."""
         link: Link | None = getattr(self._own, "link", None)
-        return link if link and link.is_usable() else self._opened()
+        return link if link and link.is_usable() else None
 
     def ended(self, link: Link) -> None:
         """This thread's own connection is given up: an answer may still come, to what would be asked next."""
@@ -227,6 +236,17 @@ def ask_packed(client: Identified, commands: bytes, count: int, store_id: str | 
         is_late = isinstance(error, BlockingIOError)  # as the kernel says of a wait that was long enough
         raise StoreUnavailable("Redis did not answer in time" if is_late else str(error)) from error
     return link.store_id, answers
+
+
+def recent_ms(client: Identified) -> int:
+    """The server's clock (ms), as it was CLOCK_SECONDS ago at the most: mostly it takes no trip."""
+    now = time.monotonic()
+    link: Link | None = client.known()
+    if link is None or now > link.clock[1] + CLOCK_SECONDS:
+        _, [(seconds, microseconds)] = ask(client, [("TIME",)])
+        link = client.link()
+        link.clock = int(seconds) * 1000 + int(microseconds) // 1000, now
+    return link.clock[0]
 
 
 @contextmanager

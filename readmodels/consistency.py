@@ -209,15 +209,14 @@ class Unapplied(NamedTuple):
         return not self.is_any_parked and not self.is_any_elsewhere and self.live == len(changes)
 
 
-def asking_unapplied(limit: int) -> Statement:
-    """The statement that asks, in one row, what an `Unapplied` says; changes are counted up to the limit."""
-    return together.kept(
-        "SELECT EXISTS (SELECT FROM readmodels_dead_letter),"
+def unapplied(limit: int) -> str:
+    """The SQL of what an `Unapplied` says, three columns; changes are counted up to the limit."""
+    return (
+        "EXISTS (SELECT FROM readmodels_dead_letter),"
         " COALESCE((SELECT min(shard) FROM readmodels_change) < 0"
         f" OR (SELECT max(shard) FROM readmodels_change) >= {outbox.SHARDS}, false),"
         " (SELECT count(*) FROM (SELECT FROM readmodels_change"
-        f" WHERE shard BETWEEN 0 AND {outbox.SHARDS - 1} LIMIT (SELECT %s::int)) few)",
-        limit,
+        f" WHERE shard BETWEEN 0 AND {outbox.SHARDS - 1} LIMIT {limit}) few)"
     )
 
 

@@ -85,12 +85,12 @@ def _fill_range(
     started_ms = store.now_ms()
     plan = generation.plan
     asking = [buckets.ASKING, building.asking_roots(plan, *between, rows), deadletters.asking_deadly(plan.name)]
-    with snapshot.reading_at_once(asking) as (cursor, now, [known, found, parked]):
+    with snapshot.reading_at_once(asking) as (cursor, now, [[[markers]], found, parked]):
         roots = [root for [root] in found]
         deadly = {root for [root] in parked}.intersection(roots)
         writes = building.root_builds(cursor, generation, [root for root in roots if root not in deadly])
     _park(generation, sorted(deadly), Died("not built: it is parked elsewhere, since projectors died at it"))
-    attempt = consistency.attempt(started_ms, now, buckets.found_in(known).markers)
+    attempt = consistency.attempt(started_ms, now, buckets.parsed(markers).markers)
     store.apply(attempt, [write for write in writes if bucket_of(write) in into])
     return len(roots), roots[-1] if len(roots) == rows else None
 

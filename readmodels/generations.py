@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from functools import lru_cache, partial
 
 import structlog
 from django.db import connection, transaction
@@ -21,7 +21,6 @@ from readmodels.fingerprint import fingerprint
 from readmodels.models import GIVEN_UP, PREVIOUS, GenerationState
 from readmodels.plan import FORMAT, Plan, from_data
 from readmodels.store import Store
-from readmodels.together import Rows, Statement
 
 log = structlog.get_logger()
 
@@ -45,30 +44,33 @@ def current(cursor: CursorWrapper) -> list[Generation]:
 
     Those that only newer code can build are not among them.
     """
-    [rows] = together.ask(cursor, [ASKING_CURRENT])
-    return current_in(cursor, rows)
+    [[[text]]] = together.ask(cursor, [ASKING_CURRENT])
+    return current_in(cursor, text)
 
 
-def current_in(cursor: CursorWrapper, rows: Rows) -> list[Generation]:
-    """Those that ASKING_CURRENT found in the cursor's snapshot."""
-    return [generation for generation in _known(cursor, rows) if not generation.plan.is_newer]
+def current_in(cursor: CursorWrapper, text: str | None) -> list[Generation]:
+    """Those that CURRENT has found in the cursor's snapshot."""
+    return [generation for generation in _known(cursor, text) if not generation.plan.is_newer]
 
 
 def every(cursor: CursorWrapper) -> list[Generation]:
     """All that Redis may hold anything of, as the cursor's snapshot shows them: also given up, also of newer code."""
-    [rows] = together.ask(cursor, [_asking(())])
-    return _known(cursor, rows)
+    [[[text]]] = together.ask(cursor, [together.kept(EVERY)])
+    return _known(cursor, text)
 
 
-def _asking(ignored: Sequence[GenerationState]) -> Statement:
-    sql = "SELECT id, number, state, fingerprint FROM readmodels_generation WHERE state <> ALL(%s) ORDER BY id"
-    return together.kept(sql, list(ignored))
+EVERY = "SELECT json_agg(json_build_array(id, number, state, fingerprint) ORDER BY id)::text FROM readmodels_generation"
+CURRENT = f"{EVERY} WHERE state <> ALL('{{{','.join(GIVEN_UP)}}}')"
+ASKING_CURRENT = together.kept(CURRENT)
 
 
-ASKING_CURRENT = _asking(GIVEN_UP)
+@lru_cache(maxsize=8)  # they are the same until the next deployment
+def _parsed(text: str | None) -> list[tuple[int, int, str, str]]:
+    return [tuple(each) for each in json.loads(text or "[]")]
 
 
-def _known(cursor: CursorWrapper, rows: Rows) -> list[Generation]:
+def _known(cursor: CursorWrapper, text: str | None) -> list[Generation]:
+    rows = _parsed(text)
     unknown = [id for id, *_ in rows if id not in _plans]
     if unknown:
         cursor.execute("SELECT id, plan::text FROM readmodels_generation WHERE id = ANY(%s)", [unknown])

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from uuid import uuid4
 
 import structlog
@@ -37,7 +38,7 @@ from readmodels.generations import Generation
 from readmodels.outbox import Change, Lane
 from readmodels.snapshot import Snapshot
 from readmodels.store import Store
-from readmodels.together import Rows
+from readmodels.together import Rows, Statement
 from readmodels.turns import Turn
 from readmodels.values import Attempt, bucket_of
 
@@ -233,15 +234,15 @@ def read(
     A turn is taken first, or what kept it is raised (readmodels/turns.py).
     """
     limit = conf().batch_rows
-    started_ms = store.now_ms()
+    started_ms = store.begun_ms()
     choosing = outbox.asking_visible(shards, limit, turn.holder if turn else None)
-    asking = [choosing if only is None else outbox.asking_named(only), generations.ASKING_CURRENT]
-    asking += [buckets.ASKING, consistency.asking_unapplied(limit + 1)]
+    asking = [choosing if only is None else outbox.asking_named(only), _asking_state(limit)]
     before = [turns.taking(turn)] if turn else []
-    with snapshot.reading_at_once(asking, before) as (cursor, now, [*taken, changes, registered, markers, [rest]]):
+    with snapshot.reading_at_once(asking, before) as (cursor, now, [*taken, changes, [state]]):
         for rows in filter(None, taken):
             together.plan_for(cursor, turns.require_first(rows))
             faults.reached("after_leases")
+        registered, markers, *rest = state
         unapplied = consistency.Unapplied(*rest)
         visible = outbox.changes_in(changes)
         is_full = len(visible) == limit
@@ -251,7 +252,7 @@ def read(
             if not visible:
                 raise isolation.Suspect
         current = generations.current_in(cursor, registered) if of is None else [of]
-        known = buckets.found_in(markers)
+        known = buckets.parsed(markers)
         if wide is None:
             chosen = fan_out.choose(cursor, current, visible, conf().fan_out_documents)
         else:
@@ -272,6 +273,12 @@ def read(
     writes = [write for writes in by_generation for write in writes]
     suspect = suspects[0].id if suspects else None
     return Batch(attempt, now, chosen.changes, chosen.wide, writes, known.filled, made, is_full, suspect, progress)
+
+
+@cache
+def _asking_state(limit: int) -> Statement:
+    """In one row: generations, buckets, and what else is not applied; each statement takes its time."""
+    return together.kept(f"SELECT ({generations.CURRENT}), ({buckets.ALL}), {consistency.unapplied(limit + 1)}")
 
 
 def write(store: Store, batch: Batch) -> None:

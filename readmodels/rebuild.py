@@ -34,8 +34,8 @@ OnRange = Callable[[str, int], None]
 
 def is_due(store: Store) -> bool:
     """Whether anything is lost, unbuilt, truncated or left over."""
-    with snapshot.reading_at_once([buckets.ASKING, outbox.ASKING_TRUNCATIONS]) as (_, _, [markers, truncated]):
-        known = buckets.found_in(markers)
+    with snapshot.reading_at_once([buckets.ASKING, outbox.ASKING_TRUNCATIONS]) as (_, _, [[[markers]], truncated]):
+        known = buckets.parsed(markers)
     return bool(
         truncated
         or len(known.filled) < keys.BUCKETS

@@ -45,8 +45,8 @@ def sweep(
 def publish_progress(store: Store) -> None:
     """Every filled bucket says what the read models have applied, as of one snapshot taken now."""
     asking = [buckets.ASKING, generations.ASKING_CURRENT]
-    with snapshot.reading_at_once(asking) as (cursor, now, [markers, registered]):
-        known = buckets.found_in(markers)
+    with snapshot.reading_at_once(asking) as (cursor, now, [[[markers]], [[registered]]]):
+        known = buckets.parsed(markers)
         progress = consistency.progress(cursor, now, generations.current_in(cursor, registered), [])
     store.put_progress(known.filled, known.markers, now.version, now.store_id, progress)
 
