@@ -5,8 +5,9 @@ Who is compared with others is started anew in each round: between two starts of
 since where things lie in memory differs.
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 
@@ -29,8 +30,9 @@ from users.models import User
 
 OURS, INSIDE, VIEWS = "ours", "ours, inside of Django", "ours, by REST framework"
 SERVICE = "ours, the query service, inside of Django"
-MINIMAL, FLASK, DJANGO = (
+MINIMAL, WITH_HEADERS, FLASK, DJANGO = (
     "minimal WSGI app on Redis, for anybody",
+    "the same with the headers of ours",
     "Flask on Redis, for anybody",
     "Django view on Redis, for anybody",
 )
@@ -75,8 +77,10 @@ def run(ground: Ground) -> Result:
     _give_to_peers(ids)
     database.close()
     rounds = ground.scaled(1, 5)
+    headers = {"HEADERS": _headers_of_ours(ground, ids[0], askers["knox"])}
+    served = SERVED | {WITH_HEADERS: replace(SERVED[MINIMAL], environ=headers)}
     contenders = {
-        name: partial(_started_and_asked, ground, served, ids, askers[served.asker]) for name, served in SERVED.items()
+        name: partial(_started_and_asked, ground, each, ids, askers[each.asker]) for name, each in served.items()
     }
     single = in_turn(contenders, rounds, ground.say)
     with ground.api("ways", SERVED[OURS].target) as (url, process):
@@ -93,6 +97,14 @@ def _askers(user: User) -> dict[str, dict[str, str]]:
     jwt.set_exp(lifetime=timedelta(days=1))
     tokens = {"knox": AuthToken.objects.create(user=user)[1], "jwt": jwt}
     return {"": {}, **{kind: {"Authorization": f"Bearer {token}"} for kind, token in tokens.items()}}
+
+
+def _headers_of_ours(ground: Ground, order_id: int, bearer: Mapping[str, str]) -> str:
+    """What ours answers beside the body and what says how long and of what kind that is, as JSON."""
+    with ground.api("headers", SERVED[OURS].target) as (url, _):
+        answer = httpx.get(f"{url}/api/orders/{order_id}", headers=bearer)
+    theirs = {"content-type", "content-length", "date", "server"}
+    return json.dumps([(name, value) for name, value in answer.headers.multi_items() if name not in theirs])
 
 
 def _ways(

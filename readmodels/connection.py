@@ -28,8 +28,6 @@ from readmodels.errors import ReadModelError, StoreMoved, StoreUnavailable, Writ
 OPTIONS = {"protocol": 2, "retry_on_timeout": False, "retry": None}
 # A connection that was used less long ago is taken to be open: to look takes two more system calls.
 IDLE_SECONDS = 1.0
-# A connection asks for its server's clock again after so long.
-CLOCK_SECONDS = 5.0
 # So many bytes are taken at once.
 RECEIVED = 65_536
 # Answers that say something of the server and nothing of the value.
@@ -238,11 +236,11 @@ def ask_packed(client: Identified, commands: bytes, count: int, store_id: str | 
     return link.store_id, answers
 
 
-def recent_ms(client: Identified) -> int:
-    """The server's clock (ms), as it was CLOCK_SECONDS ago at the most: mostly it takes no trip."""
+def recent_ms(client: Identified, within_seconds: float) -> int:
+    """The server's clock (ms), as it was so long ago at the most: it takes a trip only now and then."""
     now = time.monotonic()
     link: Link | None = client.known()
-    if link is None or now > link.clock[1] + CLOCK_SECONDS:
+    if link is None or now > link.clock[1] + within_seconds:
         _, [(seconds, microseconds)] = ask(client, [("TIME",)])
         link = client.link()
         link.clock = int(seconds) * 1000 + int(microseconds) // 1000, now

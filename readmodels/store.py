@@ -79,8 +79,8 @@ class Store:
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     def begun_ms(self) -> int:
-        """The same some seconds ago at the most, for an attempt that begins: it may be taken for older than it is."""
-        return connection.recent_ms(self._client)
+        """The same, or a little earlier, for an attempt that begins: it may be taken for older than it is."""
+        return connection.recent_ms(self._client, conf().attempt_seconds / 12)
 
     def apply(self, attempt: Attempt, writes: Sequence[DocumentWrite | RowWrite]) -> None:
         """Every write is stored, or a newer one is. Raises StoreLost, AttemptTooOld or EpochMoved if one is refused,

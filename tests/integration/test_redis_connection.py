@@ -5,10 +5,12 @@ import threading
 
 import pytest
 
+from project.child import wait_until
 from readmodels import connection
 from readmodels.conf import conf
 from readmodels.connection import ask
 from readmodels.errors import StoreUnavailable
+from readmodels.store import Store
 
 PING = [("PING",)]
 
@@ -39,6 +41,28 @@ def test_connection_that_the_server_ended_is_opened_anew(client, monkeypatch):
     before = own_id(client)
     connection.read_models().client_kill_filter(_id=before)
     assert own_id(client) != before
+
+
+def test_clock_is_asked_again_after_a_while(client):
+    before = connection.recent_ms(client, within_seconds=10)
+    asked = time_of(client)
+    assert wait_until(lambda: time_of(client) > asked + 50, 10)
+    assert before == connection.recent_ms(client, within_seconds=10) <= asked
+    assert connection.recent_ms(client, within_seconds=0.01) >= asked + 50
+
+
+def test_clock_of_another_connection_is_not_taken_for_that_of_this(client, monkeypatch):
+    """It may lead to another server."""
+    connection.recent_ms(client, within_seconds=10)
+    asked = time_of(client)
+    assert wait_until(lambda: time_of(client) > asked, 10)
+    connection.read_models().client_kill_filter(_id=own_id(client))
+    monkeypatch.setattr(connection, "IDLE_SECONDS", -1.0)
+    assert connection.recent_ms(client, within_seconds=10) > asked
+
+
+def time_of(client):
+    return Store(client).now_ms()
 
 
 def test_each_thread_has_its_own(client):
