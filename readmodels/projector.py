@@ -25,21 +25,21 @@ from readmodels import (
     generations,
     heartbeat,
     isolation,
+    leases,
     outbox,
     snapshot,
     together,
-    turns,
 )
 from readmodels.building import Write
 from readmodels.conf import conf
 from readmodels.errors import EpochMoved, ReadModelError, StoreMoved
 from readmodels.fan_out import Chosen
 from readmodels.generations import Generation
+from readmodels.leases import Lease
 from readmodels.outbox import Change, Lane
 from readmodels.snapshot import Snapshot
 from readmodels.store import Store
 from readmodels.together import Rows, Statement
-from readmodels.turns import Turn
 from readmodels.values import Attempt, bucket_of
 
 log = structlog.get_logger()
@@ -86,50 +86,48 @@ def drain(
     """
     projected, is_full, has_work = 0, False, True
     deadline = time.monotonic() + DRAIN_SECONDS[lane]
-    with suppress(turns.NothingTaken):
+    with suppress(leases.NothingTaken):
         while has_work and may_go_on() and time.monotonic() < deadline:
             if is_full:
                 ask_for_help()
-            count, is_full, has_work = _take_turn(store, Turn(lane, uuid4().hex, share=2 if is_full else 1))
+            count, is_full, has_work = _project_under(store, Lease(lane, uuid4().hex, share=2 if is_full else 1))
             projected += count
     return projected
 
 
-def _take_turn(store: Store, turn: Turn) -> tuple[int, bool, bool]:
-    """A batch of the lane's changes is projected; where one is at fault, what is sound of the batch is.
+def _project_under(store: Store, lease: Lease) -> tuple[int, bool, bool]:
+    """A batch of the lease's changes is projected; where one is at fault, what is sound of the batch is.
 
     Returns how many changes were taken, whether there were more than a batch, and whether the lane has work now.
     """
     try:
-        count, is_full = _project_or_isolate(store, turn)
-    except turns.NothingTaken:
+        count, is_full = _project_or_isolate(store, lease)
+    except leases.NothingTaken:
         raise
     except BaseException:
-        turns.end(turn)
+        leases.end(lease)
         raise
-    return count, is_full, turns.end(turn)
+    return count, is_full, leases.end(lease)
 
 
-def _project_or_isolate(store: Store, turn: Turn) -> tuple[int, bool]:
+def _project_or_isolate(store: Store, lease: Lease) -> tuple[int, bool]:
     limit = conf().batch_rows
     try:
-        batch = project(store, turn.lane.value, turn=turn)
+        batch = project(store, lease.lane.value, lease=lease)
         # However many others keep coming, and however many were tried before: a batch of those, one of these.
         if batch.suspect is not None:
-            _project_alone(store, turn.lane.value, batch.suspect)
+            _project_alone(store, lease.lane.value, batch.suspect)
         return len(batch.changes), batch.is_full
-    except turns.NothingTaken:
-        raise
-    except turns.DiedBefore as died:
+    except leases.DiedBefore as died:
         limit = isolation.limit_after(died.attempts)
     except Exception as error:
         _require_at_fault(error)
-    return _isolate(store, turn, limit), True
+    return _isolate(store, lease, limit), True
 
 
-def _isolate(store: Store, turn: Turn, limit: int) -> int:
+def _isolate(store: Store, lease: Lease, limit: int) -> int:
     """Changes are projected, so many together, until the one that is at fault stands alone; returns how many."""
-    shards = turn.lane.value
+    shards = lease.lane.value
 
     def alone(change: int) -> None:
         _project_alone(store, shards, change)
@@ -139,19 +137,19 @@ def _isolate(store: Store, turn: Turn, limit: int) -> int:
 
     if limit == 1:  # projectors died: one by one, each counted, until the one is found that they died of
         # It is among those that the last one took; going through a whole batch like this takes seconds.
-        for change in outbox.due(shards, isolation.AFTER_ONE_DEATH, turn.holder):
+        for change in outbox.due(shards, isolation.AFTER_ONE_DEATH, lease.holder):
             alone(change)
         return limit
     if limit == isolation.AFTER_ONE_DEATH:
         # Each part is acknowledged before the next: what the next death is of stands among the oldest.
-        due = outbox.due(shards, conf().batch_rows, turn.holder)
+        due = outbox.due(shards, conf().batch_rows, lease.holder)
         try:
             isolation.in_parts(due, together, alone)
         except Exception as error:
             _require_at_fault(error)
         else:
             return len(due)
-    isolation.split(outbox.due(shards, limit, turn.holder), together, alone)
+    isolation.split(outbox.due(shards, limit, lease.holder), together, alone)
     return limit
 
 
@@ -192,14 +190,14 @@ def project(
     shards: Sequence[int],
     only: Sequence[int] | None = None,
     *,
-    turn: Turn | None = None,
+    lease: Lease | None = None,
 ) -> Batch:
     """One batch of the shards' changes, or of these by id, is in the store and acknowledged; raises what kept it.
 
-    With a turn it is taken first, and the shards are those of its lane.
+    A lease is taken first, and the shards are those of it.
     """
     try:
-        batch = read(store, shards, only, turn=turn)
+        batch = read(store, shards, only, lease=lease)
         faults.reached("after_snapshot")
         write(store, batch)
         faults.reached("after_write")
@@ -226,21 +224,21 @@ def read(
     of: Generation | None = None,
     wide: dict[int, set[str]] | None = None,
     *,
-    turn: Turn | None = None,
+    lease: Lease | None = None,
 ) -> Batch:
     """Steps 1 and 2: in one snapshot, the changes and all that they touch, as built; no transaction stays open.
 
     `only` takes the changes of these ids, `of` builds this generation alone, `wide` is what is left to the bulk lane.
-    A turn is taken first, or what kept it is raised (readmodels/turns.py).
+    A lease is taken first, and the shards are those of it. Raises NothingTaken, DiedBefore.
     """
     limit = conf().batch_rows
     started_ms = store.begun_ms()
-    choosing = outbox.asking_visible(shards, limit, turn.holder if turn else None)
+    choosing = outbox.asking_visible(shards, limit, lease.holder if lease else None)
     asking = [choosing if only is None else outbox.asking_named(only), _asking_state(limit)]
-    before = [turns.taking(turn)] if turn else []
+    before = [leases.taking(lease)] if lease else []
     with snapshot.reading_at_once(asking, before) as (cursor, now, [*taken, changes, [state]]):
         for rows in filter(None, taken):
-            together.plan_for(cursor, turns.require_first(rows))
+            together.plan_for(cursor, leases.require_first(rows))
             faults.reached("after_leases")
         registered, markers, *rest = state
         unapplied = consistency.Unapplied(*rest)
@@ -260,15 +258,16 @@ def read(
         is_full = is_full or len(chosen.changes) < len(visible)
         # What the bulk lane has done, the next sweep says.
         is_told = not is_full and not chosen.wide and of is None and set(shards) <= set(Lane.LIVE.value)
-        is_asked = is_told and taken != [NOTHING] and not unapplied.is_all(chosen.changes)
-        beside = consistency.asking_progress(chosen.changes) if is_asked else []
+        is_told = is_told and taken != [NOTHING]
+        is_more = is_told and not unapplied.is_all(chosen.changes)
+        beside = consistency.asking_progress(chosen.changes) if is_more else []
         by_generation, found = building.writes_for_each(cursor, current, chosen.changes, chosen.wide, beside)
         made = building.made(current, by_generation) if unapplied.is_any_parked else []
-        unknown = found or consistency.NOTHING_UNAPPLIED
-        progress = consistency.progress_in(cursor, now, current, unknown) if is_told else None
+        left = found if is_more else consistency.NOTHING_UNAPPLIED
+        progress = consistency.progress_in(cursor, now, current, left) if is_told else None
     # Not before: a rollback would have psycopg forget every statement that it has prepared.
     if taken == [NOTHING]:
-        raise turns.NothingTaken
+        raise leases.NothingTaken
     attempt = consistency.attempt(started_ms, now, known.markers)
     writes = [write for writes in by_generation for write in writes]
     suspect = suspects[0].id if suspects else None

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from project import child
-from readmodels import faults, projector, turns
+from readmodels import faults, leases, projector
 from readmodels.errors import ReadModelError
 from readmodels.store import Store
 from tests.faults.crew import Crew
@@ -24,7 +24,7 @@ def test_projectors_that_stall_anywhere_agree_with_a_rebuild(system: System, mon
     customers = system.add_customers(WRITERS * 2)
     stall_at_random(monkeypatch, seed)
     # A lease only saves double work: without it, all projectors are at the same changes.
-    monkeypatch.setattr(turns, "IS_FREE", "true")
+    monkeypatch.setattr(leases, "IS_FREE", "true")
     with Watcher(customers) as watcher:
         with Projectors(system.store), Writers(customers, seed, count=WRITERS, pause_seconds=0) as writers:
             assert child.wait_until(lambda: writers.done >= scaled(1_000, 10_000), WRITES_SECONDS)

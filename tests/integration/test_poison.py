@@ -19,6 +19,7 @@ from readmodels import (
     faults,
     generations,
     isolation,
+    leases,
     models,
     outbox,
     projector,
@@ -29,14 +30,13 @@ from readmodels import (
     switching,
     testing,
     together,
-    turns,
 )
 from readmodels.deadletters import Failure
 from readmodels.errors import NotYet, WriteRefused
+from readmodels.leases import Lease
 from readmodels.outbox import Lane
 from readmodels.query import Reader
 from readmodels.store import Store
-from readmodels.turns import Turn
 from tests.reading import body
 from tests.rows import add_order, add_user
 from tests.threads import at_once
@@ -258,15 +258,15 @@ def deadly(impatient, monkeypatch):
     return order
 
 
-def take(turn):
+def take(lease):
     with connection.cursor() as cursor:
-        together.ask(cursor, [turns.taking(turn)])
+        together.ask(cursor, [leases.taking(lease)])
 
 
-@pytest.mark.parametrize("note", [take, turns.end])
+@pytest.mark.parametrize("note", [take, leases.end])
 def test_projectors_with_the_same_shards_do_not_deadlock(store, note):
     """Leases may overlap. One holds the first of two rows and wants the second, when the other comes."""
-    turn = Turn(Lane.LIVE, "me")
+    lease = Lease(Lane.LIVE, "me")
     models.Shard.objects.bulk_create(models.Shard(number=number, holder="me") for number in (2, 1))
     models.Change.objects.bulk_create(models.Change(source="a", key="1", xid=1, shard=number) for number in (2, 1))
 
@@ -280,7 +280,7 @@ def test_projectors_with_the_same_shards_do_not_deadlock(store, note):
         assert child.wait_until(is_first_held, 10)
         with connection.cursor() as cursor:  # PostgreSQL may well read so small a table as it lies
             cursor.execute("SET enable_indexscan = off; SET enable_bitmapscan = off")
-        return note(turn)
+        return note(lease)
 
     assert not any(isinstance(outcome, Exception) for outcome in at_once(hold, come))
 

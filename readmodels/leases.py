@@ -1,4 +1,4 @@
-"""A projector's turn at a lane: the leases of its shards that have work, each with the record that an attempt began.
+"""The leases of shards: who projects their changes, with the record that an attempt at them began.
 
 Both are one row of PostgreSQL's for a shard, so they are taken in the trip that takes the snapshot and given back in
 one. A lease only saves double work. Neither need outlive a crash of PostgreSQL, only that of the projector: so nobody
@@ -12,6 +12,7 @@ from django.db import connection
 
 from readmodels import outbox, together
 from readmodels.conf import conf
+from readmodels.errors import ReadModelError
 from readmodels.outbox import Lane
 from readmodels.together import Rows, Statement
 
@@ -20,7 +21,7 @@ IS_FREE = "s.held_until IS NULL OR s.held_until <= clock_timestamp()"
 UNSYNCED = "set_config('synchronous_commit', 'off', true)"
 
 
-class NothingTaken(Exception):
+class NothingTaken(ReadModelError):
     """No shard of the lane has work, but for those that others are at."""
 
 
@@ -33,18 +34,21 @@ class DiedBefore(Exception):
 
 
 @dataclass(frozen=True)
-class Turn:
-    """Who is at work in the lane, and at one in `share` of the shards that have work."""
+class Lease:
+    """Of those of the lane's shards that have work, or of one in `share` of them."""
 
     lane: Lane
     holder: str
     share: int = 1
 
 
-def taking(turn: Turn) -> Statement:
-    """The statement that takes the turn; its rows are for `require_first`. The lane's oldest changes go first."""
+def taking(lease: Lease) -> Statement:
+    """The statement that takes the lease, of what is free; its rows are for `require_first`.
+
+    Where not all shards are wanted, it is those with the oldest changes.
+    """
     return together.kept(
-        f"WITH working AS ({outbox.with_work(turn.lane)}),"
+        f"WITH working AS ({outbox.with_work(lease.lane)}),"
         " ranked AS (SELECT shard, row_number() OVER (ORDER BY oldest) AS rank, count(*) OVER () AS all FROM working)"
         " INSERT INTO readmodels_shard AS s (number, attempts, holder, held_until)"
         " SELECT shard, 1, %s, clock_timestamp() + %s * interval '1 s' FROM ranked"
@@ -53,9 +57,9 @@ def taking(turn: Turn) -> Statement:
         " SET attempts = s.attempts + 1, holder = excluded.holder, held_until = excluded.held_until"
         f" WHERE {IS_FREE}"
         f" RETURNING attempts, pg_relation_size('readmodels_change'), {UNSYNCED}",
-        turn.holder,
+        lease.holder,
         conf().lease_seconds,
-        turn.share,
+        lease.share,
     )
 
 
@@ -67,7 +71,7 @@ def require_first(taken: Rows) -> int:
     return int(taken[0][1])
 
 
-def end(turn: Turn) -> bool:
+def end(lease: Lease) -> bool:
     """The attempt has ended, well or with an error that was noticed, and what was taken is free.
 
     Returns whether the lane has work: what came meanwhile found its shard taken.
@@ -76,8 +80,8 @@ def end(turn: Turn) -> bool:
         "UPDATE readmodels_shard s SET attempts = 0, holder = NULL, held_until = NULL FROM"
         " (SELECT number FROM readmodels_shard WHERE holder = %s ORDER BY number FOR UPDATE) held"
         f" WHERE s.number = held.number RETURNING {UNSYNCED}",
-        turn.holder,
+        lease.holder,
     )
     with connection.cursor() as cursor:
-        _, left = together.ask(cursor, [ending, outbox.asking_with_work(turn.lane)])
+        _, left = together.ask(cursor, [ending, outbox.asking_with_work(lease.lane)])
     return bool(left)
