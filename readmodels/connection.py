@@ -236,14 +236,20 @@ def ask_packed(client: Identified, commands: bytes, count: int, store_id: str | 
     return link.store_id, answers
 
 
+def clock_ms(client: Identified) -> int:
+    """The server's clock (ms)."""
+    _, [(seconds, microseconds)] = ask(client, [("TIME",)])
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
 def recent_ms(client: Identified, within_seconds: float) -> int:
-    """The server's clock (ms), as it was so long ago at the most: it takes a trip only now and then."""
+    """The same, as it was so long ago at the most: it takes a trip only now and then."""
     now = time.monotonic()
-    link: Link | None = client.known()
+    link = client.known()
     if link is None or now > link.clock[1] + within_seconds:
-        _, [(seconds, microseconds)] = ask(client, [("TIME",)])
+        at = clock_ms(client)
         link = client.link()
-        link.clock = int(seconds) * 1000 + int(microseconds) // 1000, now
+        link.clock = at, now
     return link.clock[0]
 
 

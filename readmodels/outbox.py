@@ -130,8 +130,8 @@ def asking_visible(shards: Sequence[int], limit: int, holder: str | None = None)
     """
     most = "(SELECT most FROM given)"
     merged = " UNION ALL ".join(
-        f"(SELECT {COLUMNS} FROM readmodels_change WHERE shard = {shard} AND {IS_DUE}"
-        f" AND {f'EXISTS ({HELD} AND number = {shard})' if holder else 'true'} ORDER BY id LIMIT {most})"
+        f"(SELECT {COLUMNS} FROM readmodels_change WHERE shard = {shard} AND {IS_DUE} AND {_is_held(shard, holder)}"
+        f" ORDER BY id LIMIT {most})"
         for shard in shards
     )
     return together.kept(
@@ -142,7 +142,11 @@ def asking_visible(shards: Sequence[int], limit: int, holder: str | None = None)
     )
 
 
-HELD = "SELECT FROM readmodels_shard WHERE holder = (SELECT holder FROM given)"
+def _is_held(shard: int, holder: str | None) -> str:
+    """Asked once, not for each row, since the shard is written out."""
+    if holder is None:
+        return "true"
+    return f"EXISTS (SELECT FROM readmodels_shard WHERE number = {shard} AND holder = (SELECT holder FROM given))"
 
 
 def named(cursor: CursorWrapper, ids: Sequence[int]) -> list[Change]:
