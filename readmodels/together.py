@@ -63,3 +63,5 @@ def plan_for(cursor: CursorWrapper, size: int) -> None:
     if size > GROWN * planned_size or now > planned_at + PLAN_SECONDS:
         cursor.execute("DISCARD PLANS")
         _planned[made] = size, now
+    elif size < planned_size:  # a vacuum has made it shorter, upon which PostgreSQL plans anew
+        _planned[made] = size, planned_at
