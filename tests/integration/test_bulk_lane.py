@@ -7,7 +7,8 @@ import pytest
 from orders.models import Order
 from orders.readmodels.customer_orders import CustomerOrders
 from orders.readmodels.order_detail import OrderDetail
-from readmodels import consistency, fan_out, models, outbox, projector, sweeping, testing
+from readmodels import consistency, deadletters, fan_out, models, outbox, projector, sweeping, testing
+from readmodels.deadletters import Failure
 from readmodels.errors import NotYet
 from readmodels.outbox import Lane
 from readmodels.query import Reader
@@ -213,3 +214,22 @@ def test_wide_changes_that_are_alike_go_on_together(store, wide):
     testing.drain(store)
     assert names(store, wide) == {"D"}
     testing.assert_law(store)
+
+
+def test_live_batch_tells_what_the_bulk_lane_has_left(store, wide):
+    token = rename(wide, "B")
+    projector.settle(store)
+    add_user()
+    projector.settle(store)
+    progress = consistency.parse_progress(store.progress())
+    assert progress.pending["OrderDetail"] == [token.xid]
+    assert "UserProfile" not in progress.pending
+
+
+def test_live_batch_tells_what_is_parked(store):
+    user = add_user()
+    testing.drain(store)
+    deadletters.park([Failure("UserProfile", 1, "users_user", str(user.pk), None, [], "gone", "")], attempts=1)
+    add_user()
+    projector.settle(store)
+    assert consistency.parse_progress(store.progress()).parked["UserProfile"] == {str(user.pk)}
