@@ -47,21 +47,31 @@ def ask(cursor: CursorWrapper, statements: Sequence[Statement]) -> list[Rows]:
             asked = [
                 psycopg.Cursor(made).execute(each.sql, each.parameters, prepare=each.is_kept) for each in statements
             ]
+            if _are_plans_old(made):
+                # Last, since a snapshot is taken for it, before which the isolation of a transaction is said.
+                psycopg.Cursor(made).execute("DISCARD PLANS")
         return [each.fetchall() if each.description else [] for each in asked]
 
 
 GROWN = 4  # times
 PLAN_SECONDS = 10.0
-_planned: WeakKeyDictionary[psycopg.Connection, tuple[int, float]] = WeakKeyDictionary()
+_planned_at: WeakKeyDictionary[psycopg.Connection, float] = WeakKeyDictionary()
+_planned_for: WeakKeyDictionary[psycopg.Connection, int] = WeakKeyDictionary()
+
+
+def _are_plans_old(made: psycopg.Connection) -> bool:
+    now = time.monotonic()
+    is_old = now > _planned_at.setdefault(made, now) + PLAN_SECONDS
+    if is_old:
+        _planned_at[made] = now
+    return is_old
 
 
 def plan_for(cursor: CursorWrapper, size: int) -> None:
-    """The plans kept by this connection are not old, and none of when the outbox was much shorter (size in bytes)."""
+    """The plans kept by this connection are none of when the outbox was much shorter than this (bytes)."""
     made: psycopg.Connection = cursor.connection
-    now = time.monotonic()
-    planned_size, planned_at = _planned.get(made, (0, now))
-    if size > GROWN * planned_size or now > planned_at + PLAN_SECONDS:
+    if size > GROWN * _planned_for.get(made, 0):
         cursor.execute("DISCARD PLANS")
-        _planned[made] = size, now
-    elif size < planned_size:  # a vacuum has made it shorter, upon which PostgreSQL plans anew
-        _planned[made] = size, planned_at
+        _planned_for[made] = size
+    # A vacuum may have made it shorter, upon which PostgreSQL plans anew.
+    _planned_for[made] = min(size, _planned_for[made])

@@ -3,9 +3,6 @@
 PostgreSQL keeps plans (readmodels/together.py), and those that it made while little waited are to read the whole table.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 from django.db import connection
 
@@ -13,32 +10,11 @@ from orders.models import Order
 from readmodels import outbox, projector, testing
 from readmodels.outbox import Lane
 from readmodels.store import Store
+from tests.reads import rows_read
 from tests.rows import add_user
 from users.models import User
 
 ROWS = 4_000
-READ = """SELECT seq_tup_read + COALESCE(idx_tup_fetch, 0) FROM pg_stat_user_tables
-          WHERE relname = 'readmodels_change'"""
-
-
-class Rows:
-    """How many rows of the outbox a block read."""
-
-    count = 0
-
-
-@contextmanager
-def rows_read() -> Iterator[Rows]:
-    rows, before = Rows(), _read_so_far()
-    yield rows
-    rows.count = _read_so_far() - before
-
-
-def _read_so_far() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_force_next_flush()")
-        cursor.execute(READ)
-        return int(cursor.fetchone()[0])
 
 
 @pytest.fixture
@@ -64,7 +40,7 @@ def test_backlog_is_worked_off_without_reading_it_again_for_each_batch(planned, 
     monkeypatch.setattr(connection.connection, "prepare_threshold", threshold)
     User.objects.bulk_create(User(name="A", email=f"{number}@example.com") for number in range(ROWS))
     assert outbox.backlog_rows() == ROWS
-    with rows_read() as rows:
+    with rows_read("readmodels_change") as rows:
         while projector.settle(planned):
             pass
     # Once by whoever looks for shards, once as they are taken, twice as they go; some 200 times where each of the 200
@@ -81,7 +57,7 @@ def test_changes_do_not_wait_for_what_the_bulk_lane_holds_to_be_read(planned):
     projector.project(planned, Lane.BULK.value)
     assert outbox.backlog_rows() == ROWS
     change(other, "C", planned)  # with plans of before; how much waits is known after that
-    with rows_read() as rows:
+    with rows_read("readmodels_change") as rows:
         change(other, "D", planned)
     assert rows.count < 100
 

@@ -10,7 +10,9 @@ from django.db import ProgrammingError, connection
 from orders.commands import pay_order
 from readmodels import projector, testing, together
 from readmodels.together import Rows, Statement
+from tests.reads import rows_read
 from tests.rows import add_order, add_user
+from users.models import User
 
 
 def test_each_statement_has_its_rows(db):
@@ -47,6 +49,26 @@ def test_plan_is_kept_where_the_connection_allows(threshold, monkeypatch):
             assert together.ask(cursor, [together.kept("SELECT %s::int AS plan_is_kept", number)]) == [[(number,)]]
         [[[count]]] = together.ask(cursor, [Statement(kept, ["%AS plan_is_kept"])])
     assert count == (1 if threshold else 0)
+
+
+def test_plans_are_made_anew_after_a_while(store, monkeypatch):
+    """The table may have grown for which they were made, and nothing told PostgreSQL."""
+    counting = together.kept("SELECT count(*) FROM users_user WHERE id = ANY(ARRAY[%s]::bigint[])", add_user().pk)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE users_user SET (autovacuum_enabled = off)")
+        cursor.execute("VACUUM ANALYZE users_user")
+        for _ in range(10):
+            together.ask(cursor, [counting])
+        User.objects.bulk_create(User(name="A", email=f"{number}@example.com") for number in range(4_000))
+        with rows_read("users_user") as before:
+            together.ask(cursor, [counting])
+        monkeypatch.setattr(together, "PLAN_SECONDS", -1.0)
+        together.ask(cursor, [counting])
+        with rows_read("users_user") as after:
+            together.ask(cursor, [counting])
+        cursor.execute("ALTER TABLE users_user RESET (autovacuum_enabled)")
+    assert before.count > 4_000
+    assert after.count < 10
 
 
 def test_connection_that_broke_is_opened_anew_by_the_drain_that_meets_it(store):
