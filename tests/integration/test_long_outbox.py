@@ -24,6 +24,7 @@ def planned(store, configured):
     testing.drain(store)
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE readmodels_change SET (autovacuum_enabled = off)")
+        cursor.execute("TRUNCATE readmodels_change")  # a vacuum may leave pages, as many as tests before have filled
         cursor.execute("VACUUM ANALYZE readmodels_change")
     configured(batch_rows=20, fan_out_documents=5)
     user = add_user()
