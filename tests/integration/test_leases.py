@@ -1,12 +1,15 @@
 """Leases of shards: one projector at a time, for so long; what ran out is the next one's."""
 
+from dataclasses import replace
+
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from readmodels import leases, models, together
+from readmodels import leases, models, projector, together
 from readmodels.leases import DiedBefore, Lease
 from readmodels.outbox import Lane
+from tests.rows import add_user
 
 FIRST, SECOND = Lease(Lane.LIVE, "first"), Lease(Lane.LIVE, "second")
 
@@ -55,6 +58,18 @@ def test_lease_that_ran_out_is_the_next_ones_who_knows_that_an_attempt_began(wai
 def test_half_of_the_shards_are_those_with_the_oldest_changes(waiting):
     take(Lease(Lane.LIVE, "half", share=2))
     assert list(models.Shard.objects.values_list("number", flat=True).order_by("number")) == [1, 3]
+
+
+def test_projector_reads_the_shards_that_it_holds_and_no_others(store):
+    for _ in range(20):
+        add_user()
+    take(replace(FIRST, share=2))
+    theirs = models.Change.objects.filter(shard__in=held_by(FIRST)).values_list("pk", flat=True)
+    mine = models.Change.objects.exclude(pk__in=theirs).values_list("pk", flat=True)
+    assert theirs
+    assert mine
+    batch = projector.read(store, Lane.LIVE.value, lease=SECOND)
+    assert {change.id for change in batch.changes} == set(mine)
 
 
 def test_shards_of_other_lanes_are_left_alone(waiting):
