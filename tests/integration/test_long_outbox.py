@@ -3,7 +3,10 @@
 PostgreSQL keeps plans (readmodels/together.py), and those that it made while little waited are to read the whole table.
 """
 
+from typing import Any
+
 import pytest
+from django.core.management import call_command
 from django.db import connection
 
 from orders.models import Order
@@ -15,15 +18,25 @@ from tests.rows import add_user
 from users.models import User
 
 ROWS = 4_000
+ALL_IN_ONE_SHARD = """
+    INSERT INTO readmodels_change (source, key, xid, shard, not_before)
+    SELECT 'users_user', n::text, 1, 3, now() + interval '1 h' FROM generate_series(1, 50) n"""
+GATHERED = "SELECT count(*) FROM pg_stats WHERE tablename = 'readmodels_change'"
+FILE = "SELECT pg_relation_filenode('readmodels_change')"
 
 
 @pytest.fixture
 def planned(store, configured):
-    """Plans for a short outbox, which was long before, are kept, and nothing tells PostgreSQL that it has grown."""
+    """Plans for a short outbox, which was long before, are kept, and nothing tells PostgreSQL that it has grown.
+
+    What PostgreSQL looked at before was all of one shard, and not due.
+    """
     User.objects.bulk_create(User(name="A", email=f"before{number}@example.com") for number in range(ROWS))
     testing.drain(store)
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE readmodels_change SET (autovacuum_enabled = off)")
+        cursor.execute(ALL_IN_ONE_SHARD)
+        cursor.execute("ANALYZE readmodels_change")
         cursor.execute("TRUNCATE readmodels_change")  # a vacuum may leave pages, as many as tests before have filled
         cursor.execute("VACUUM ANALYZE readmodels_change")
     configured(batch_rows=20, fan_out_documents=5)
@@ -61,6 +74,29 @@ def test_changes_do_not_wait_for_what_the_bulk_lane_holds_to_be_read(planned):
     with rows_read("readmodels_change") as rows:
         change(other, "D", planned)
     assert rows.count < 100
+
+
+def test_upgrade_forgets_what_was_gathered_and_does_not_rewrite_the_outbox(store):
+    call_command("migrate", "readmodels", "0011", verbosity=0)
+    try:
+        User.objects.bulk_create(User(name="A", email=f"{number}@example.com") for number in range(10))
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE readmodels_change")
+        gathered, file = _one(GATHERED), _one(FILE)
+        assert gathered > 0
+    finally:
+        call_command("migrate", "readmodels", verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE readmodels_change")
+    assert _one(GATHERED) == 0
+    assert _one(FILE) == file
+    assert testing.drain(store) == 10
+
+
+def _one(sql: str) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchone()[0]
 
 
 def change(user: User, name: str, store: Store) -> None:
