@@ -15,7 +15,8 @@ import signal
 from collections.abc import Collection
 from dataclasses import dataclass
 
-POINTS = ("after_leases", "after_snapshot", "amid_writes", "after_write", "after_acknowledge", "after_progress")
+PROJECTING = ("after_leases", "after_snapshot", "amid_writes", "after_write", "after_acknowledge", "after_progress")
+POINTS = ("waiting", *PROJECTING)
 AMID_BUILD = "amid_build"  # not between steps: while one document is built, which has to be named
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 

@@ -125,8 +125,8 @@ def asking_visible(shards: Sequence[int], limit: int, holder: str | None = None)
     """The statement that asks for these, for `changes_in`.
 
     Of a long outbox it reads what it gives and no more: each shard's changes lie in order in an index, and are merged.
-    A limit that comes of a SELECT PostgreSQL can't know as it plans. With a known one, greater than the few rows that it
-    expects (there are no statistics, migration 0012), it would sort all that waits.
+    A limit that comes of a SELECT PostgreSQL can't know as it plans. With a known one, greater than the few rows that
+    it expects (there are no statistics, migration 0012), it would sort all that waits.
     """
     most = "(SELECT most FROM given)"
     merged = " UNION ALL ".join(

@@ -9,7 +9,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from readmodels import chores, projector, scrub, sweeping
 from readmodels.outbox import Lane
 from readmodels.store import Store
-from readmodels.wake import Wake, clear_flag, send
+from readmodels.wake import WAIT_SECONDS, Wake, clear_flag, is_called, send
 
 log = structlog.get_logger()
 
@@ -18,9 +18,14 @@ SCRUB_SECONDS = 1.0
 
 @shared_task(name="readmodels.drain")
 def drain() -> int:
-    """Project what is pending now."""
+    """Project what is pending now, and what is written just after it."""
+    waits_until = time.monotonic() + WAIT_SECONDS
     clear_flag()
-    return projector.settle(Store(), ask_for_help=wake)
+    store = Store()
+    projected = projector.settle(store, ask_for_help=wake)
+    while is_called(waits_until):
+        projected += projector.settle(store, ask_for_help=wake)
+    return projected
 
 
 @shared_task(name="readmodels.drain_bulk")

@@ -1,7 +1,11 @@
 """Step 2b: the wake. One Celery message per transaction at the most says "there is work"; it carries no data and may be
 lost: the sweep is the authority. A broker that is down, slow or full never fails a write.
+
+A worker that has just drained waits a little for the next wake, which then goes straight to it: from the broker to a
+worker's process Celery takes longer than the change takes to be projected.
 """
 
+import math
 import re
 import time
 from collections.abc import Callable
@@ -12,7 +16,7 @@ import structlog
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from readmodels import connection, message, trace
+from readmodels import connection, faults, message, trace
 from readmodels.conf import conf
 from readmodels.declare import declared
 from readmodels.errors import BrokerUnavailable, ReadModelError
@@ -24,6 +28,10 @@ log = structlog.get_logger()
 FLAG = "readmodels:wake"
 # A flag left behind by a lost message holds back wakes no longer than the sweep takes to find the work.
 FLAG_MS = 1000
+# Named as the queue is, so that whoever may send there may use them.
+WAITING, WOKEN = f"{message.QUEUE}:waiting", f"{message.QUEUE}:woken"
+# From the start of its task on. The worker's only process may be the one that waits, and the sweep is due each second.
+WAIT_SECONDS = 0.5
 
 
 class Wake:
@@ -54,8 +62,12 @@ class Wake:
 
 
 def send() -> bool:
-    """A wake waits for a worker; False: one was sent that no worker has taken yet. In one trip, since a write waits."""
-    return bool(_broker().run([("wake", [FLAG, message.QUEUE], [FLAG_MS, message.made()])])[0])
+    """A worker is called, or a wake waits for one; False: one was sent that no worker has taken yet.
+
+    In one trip, since a write waits.
+    """
+    names = [FLAG, message.QUEUE, WAITING, WOKEN]
+    return bool(_broker().run([("wake", names, [FLAG_MS, message.made()])])[0])
 
 
 def clear_flag() -> None:
@@ -64,6 +76,27 @@ def clear_flag() -> None:
         _broker().ask([("DEL", FLAG)])
     except ReadModelError as error:
         raise BrokerUnavailable(str(error)) from error
+
+
+def is_called(until: float) -> bool:
+    """Whether there may be work again; returns as soon as there is, or at that time (monotonic, s).
+
+    Until then the next wake is for who called this, and no message is sent; those after it are messages again. False
+    at once where another worker waits, where a message waits for a worker, or where the broker does not answer.
+    """
+    try:
+        while (seconds := min(until - time.monotonic(), conf().broker_timeout_seconds / 2)) > 0:
+            if not _broker().run([("wait", [FLAG, WAITING], [math.ceil(seconds * 1000) + FLAG_MS])])[0]:
+                return False
+            faults.reached("waiting")
+            _, [called] = _broker().ask([("BLPOP", WOKEN, seconds)])
+            if called is None:  # one may have come just now
+                _, [_, called] = _broker().ask([("DEL", WAITING), ("LPOP", WOKEN)])
+            if called is not None:
+                return True
+    except ReadModelError as error:
+        log.warning("waiting_failed", reason=str(error))
+    return False
 
 
 def _broker() -> Store:

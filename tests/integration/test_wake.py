@@ -1,18 +1,22 @@
 """When a write wakes the worker: once per transaction that wrote to a captured table, after it has committed."""
 
 import json
+import random
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.utils import timezone
 from psycopg import sql
 
 from orders.models import Product
+from project.child import wait_until
 from readmodels import connection as redis_connection
-from readmodels import message, tasks, wake
+from readmodels import message, outbox, tasks, wake
 from tests.rows import add_product, add_user
 from users.models import User
 
@@ -26,6 +30,26 @@ def wakes(store) -> Iterator[list[str]]:
     wake.on_connection(lambda: calls.append("woken"))(sender=None, connection=connection)
     yield calls
     connection.execute_wrappers[:] = installed
+
+
+@pytest.fixture
+def waiter(store) -> Iterator[ThreadPoolExecutor]:
+    """A thread to wait on, with a database connection of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+        pool.submit(connections.close_all).result()
+
+
+@pytest.fixture
+def broken_broker(monkeypatch) -> None:
+    """Nobody listens at the broker's address."""
+    nowhere = redis_connection.identified("redis://127.0.0.1:1/0", 0.2)
+    monkeypatch.setattr(redis_connection, "broker", lambda: nowhere)
+
+
+def is_waiting() -> bool:
+    """Whether a worker waits for the next wake."""
+    return bool(redis_connection.broker().exists(wake.WAITING))
 
 
 def test_write_wakes(wakes):
@@ -145,6 +169,75 @@ def test_flag_goes_down_by_itself(store):
 def test_flag_that_is_up_sends_nothing(store):
     wake.send(), wake.send()
     assert redis_connection.broker().llen(message.QUEUE) == 1
+
+
+def test_worker_that_waits_is_called_and_sent_no_message(waiter):
+    waiting = waiter.submit(wake.is_called, time.monotonic() + 10)
+    assert wait_until(is_waiting, 5)
+    assert wake.send()
+    assert waiting.result(5)
+    assert redis_connection.broker().llen(message.QUEUE) == 0
+
+
+def test_only_the_next_wake_is_for_the_one_that_waited(waiter):
+    waiting = waiter.submit(wake.is_called, time.monotonic() + 10)
+    assert wait_until(is_waiting, 5)
+    wake.send(), wake.send(), wake.send()
+    assert waiting.result(5)
+    assert redis_connection.broker().llen(message.QUEUE) == 1
+
+
+def test_only_one_waits(waiter):
+    waiting = waiter.submit(wake.is_called, time.monotonic() + 10)
+    assert wait_until(is_waiting, 5)
+    began = time.monotonic()
+    assert not wake.is_called(began + 5)
+    assert time.monotonic() < began + 5
+    wake.send()
+    assert waiting.result(5)
+
+
+def test_nobody_waits_while_a_message_does(store):
+    wake.send()
+    began = time.monotonic()
+    assert not wake.is_called(began + 5)
+    assert time.monotonic() < began + 5
+
+
+def test_wake_after_the_wait_is_a_message(store):
+    assert not wake.is_called(time.monotonic() + 0.01)
+    assert wake.send()
+    assert redis_connection.broker().llen(message.QUEUE) == 1
+
+
+def test_wake_at_the_end_of_a_wait_is_not_lost(waiter):
+    """Whenever it comes, it calls who waits or leaves a message: one of the two."""
+    chance, outcomes = random.Random(1), set()
+    for _ in range(300):
+        waiting = waiter.submit(wake.is_called, time.monotonic() + 0.005)
+        time.sleep(chance.uniform(0.003, 0.009))
+        assert wake.send()
+        is_called, messages = waiting.result(5), redis_connection.broker().llen(message.QUEUE)
+        assert (is_called, messages) in [(True, 0), (False, 1)]
+        outcomes.add(is_called)
+        redis_connection.broker().flushdb()
+    assert outcomes == {True, False}
+
+
+def test_broker_that_is_away_ends_the_wait(store, broken_broker):
+    began = time.monotonic()
+    assert not wake.is_called(began + 5)
+    assert time.monotonic() < began + 5
+
+
+def test_drain_projects_what_is_written_while_it_waits(waiter):
+    add_user()
+    draining = waiter.submit(tasks.drain)
+    assert wait_until(is_waiting, 5)
+    assert outbox.backlog_rows() == 0
+    add_user()
+    assert draining.result(10) == 2
+    assert redis_connection.broker().llen(message.QUEUE) == 1  # that of the first
 
 
 def test_broker_that_forgot_the_script_learns_it(store):
