@@ -57,6 +57,9 @@ MIDDLEWARE = [
 
 # TLS: demanded of every page where it is ended here or by a proxy; a probe asks without.
 IS_TLS = ENV.tls is not env.TLS.OFF
+# Said of pages only, by project/security_headers.py.
+SECURE_REFERRER_POLICY = SECURE_CROSS_ORIGIN_OPENER_POLICY = None
+SILENCED_SYSTEM_CHECKS = ["security.W022"]
 SECURE_SSL_REDIRECT = IS_TLS
 SECURE_REDIRECT_EXEMPT = [r"^health/"]
 SECURE_HSTS_SECONDS = ENV.hsts_seconds if IS_TLS else 0

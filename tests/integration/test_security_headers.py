@@ -15,10 +15,16 @@ PAGES = ["/api/docs", "/api/redoc", "/admin/login/"]
 def test_every_answer_carries_them(store, path):
     found = Client().get(path)
     assert found["X-Content-Type-Options"] == "nosniff"
+    assert found["X-Frame-Options"] == "DENY"
+    assert "frame-ancestors 'none'" in found["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere", *PAGES])
+def test_pages_say_what_they_use_and_tell(store, path):
+    found = Client().get(path)
     assert found["Referrer-Policy"] == "same-origin"
     assert found["Cross-Origin-Opener-Policy"] == "same-origin"
     assert "camera=()" in found["Permissions-Policy"]
-    assert "frame-ancestors 'none'" in found["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/nowhere", "/api/schema", "/api/users/1", "/health/ready"])
