@@ -15,8 +15,15 @@ import signal
 from collections.abc import Collection
 from dataclasses import dataclass
 
-PROJECTING = ("after_leases", "after_snapshot", "amid_writes", "after_write", "after_acknowledge", "after_progress")
-POINTS = ("waiting", *PROJECTING)
+POINTS = (
+    "after_leases",
+    "after_snapshot",
+    "amid_writes",
+    "after_write",
+    "after_acknowledge",
+    "after_progress",
+    "waiting",
+)
 AMID_BUILD = "amid_build"  # not between steps: while one document is built, which has to be named
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 

@@ -21,10 +21,10 @@ def drain() -> int:
     """Project what is pending now, and what is written just after it."""
     waits_until = time.monotonic() + WAIT_SECONDS
     clear_flag()
-    store = Store()
-    projected = projector.settle(store, ask_for_help=wake)
-    while is_called(waits_until):
-        projected += projector.settle(store, ask_for_help=wake)
+    projected, has_work = 0, True
+    while has_work:
+        projected += projector.settle(Store(), ask_for_help=wake)
+        has_work = is_called(waits_until)
     return projected
 
 

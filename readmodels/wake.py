@@ -84,19 +84,21 @@ def is_called(until: float) -> bool:
     Until then the next wake is for who called this, and no message is sent; those after it are messages again. False
     at once where another worker waits, where a message waits for a worker, or where the broker does not answer.
     """
+    seconds = until - time.monotonic()
+    called = None
     try:
-        while (seconds := min(until - time.monotonic(), conf().broker_timeout_seconds / 2)) > 0:
-            if not _broker().run([("wait", [FLAG, WAITING], [math.ceil(seconds * 1000) + FLAG_MS])])[0]:
-                return False
-            faults.reached("waiting")
-            _, [called] = _broker().ask([("BLPOP", WOKEN, seconds)])
-            if called is None:  # one may have come just now
-                _, [_, called] = _broker().ask([("DEL", WAITING), ("LPOP", WOKEN)])
-            if called is not None:
-                return True
+        # A while longer, so that it holds until this itself ends it; not for ever, or the dead would be called for ever.
+        if seconds <= 0 or not _broker().run([("wait", [FLAG, WAITING], [math.ceil(seconds * 1000) + FLAG_MS])])[0]:
+            return False
+        faults.reached("waiting")
+        while called is None and (seconds := until - time.monotonic()) > 0:
+            # A broker that does not answer is told from one that has nothing to say.
+            _, [called] = _broker().ask([("BLPOP", WOKEN, min(seconds, conf().broker_timeout_seconds / 2))])
+        if called is None:  # one may have come just now
+            _, [_, called] = _broker().ask([("DEL", WAITING), ("LPOP", WOKEN)])
     except ReadModelError as error:
         log.warning("waiting_failed", reason=str(error))
-    return False
+    return called is not None
 
 
 def _broker() -> Store:

@@ -2,7 +2,10 @@
 
 import hashlib
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -14,7 +17,7 @@ from orders.readmodels.customer_orders import CustomerOrders
 from orders.readmodels.order_detail import OrderDetail
 from project import child, env, site
 from project.binaries import find_redis
-from readmodels import connection, testing
+from readmodels import connection, testing, wake
 from readmodels.errors import ReadModelError
 from readmodels.limits import Limit
 from readmodels.looking import look
@@ -184,6 +187,17 @@ def test_broker_users_know_no_document(url, user):
     for command in ("GET rm:{b000}:epoch", "FLUSHDB", "KEYS *", "CONFIG GET save"):
         with pytest.raises(redis.exceptions.NoPermissionError):
             client(url, user).execute_command(*command.split())
+
+
+def test_user_that_wakes_calls_the_one_that_waits(url, monkeypatch):
+    waiting, writing = client(url, "worker"), client(url, "wake")
+    is_main = threading.main_thread
+    monkeypatch.setattr(connection, "broker", lambda: writing if threading.current_thread() is is_main() else waiting)
+    with ThreadPoolExecutor(1) as pool:
+        called = pool.submit(wake.is_called, time.monotonic() + 10)
+        assert child.wait_until(lambda: waiting.exists(wake.WAITING) or called.done(), 5)
+        assert wake.send()
+        assert called.result(5)
 
 
 def test_nobody_comes_in_without_a_name(url):

@@ -240,6 +240,19 @@ def test_drain_projects_what_is_written_while_it_waits(waiter):
     assert redis_connection.broker().llen(message.QUEUE) == 1  # that of the first
 
 
+def test_drain_ends_however_many_wakes_come(waiter):
+    """The worker's only process may be at it, and the sweep is due each second."""
+    draining = waiter.submit(tasks.drain)
+
+    def is_over() -> bool:
+        if is_waiting():
+            add_user()
+        return draining.done()
+
+    assert wait_until(is_over, 20)
+    assert draining.result() > 1
+
+
 def test_broker_that_forgot_the_script_learns_it(store):
     wake.send()
     redis_connection.broker().script_flush()
