@@ -87,7 +87,7 @@ def is_called(until: float) -> bool:
     seconds = until - time.monotonic()
     called = None
     try:
-        # A while longer, so that it holds until this itself ends it; not for ever, or the dead would be called for ever.
+        # A while longer, so that this itself ends it; not for ever, or the dead would be called.
         if seconds <= 0 or not _broker().run([("wait", [FLAG, WAITING], [math.ceil(seconds * 1000) + FLAG_MS])])[0]:
             return False
         faults.reached("waiting")
