@@ -11,7 +11,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 
 CSP = "Content-Security-Policy"
-DATA = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+DATA = "default-src 'none'; frame-ancestors 'none'"
 PAGE = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
@@ -23,6 +23,8 @@ API_PAGE = PAGE.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 REDOC = f"{API_PAGE}; worker-src blob:"
 PAGES = {"/api/docs": API_PAGE, "/api/redoc": REDOC}
 OF_PAGES = {
+    # For browsers that know no `frame-ancestors`.
+    "X-Frame-Options": "DENY",
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",

@@ -51,7 +51,6 @@ MIDDLEWARE = [
     "project.pages.Middleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "project.shortcut_inside.Middleware",
 ]
 
@@ -59,7 +58,7 @@ MIDDLEWARE = [
 IS_TLS = ENV.tls is not env.TLS.OFF
 # Said of pages only, by project/security_headers.py.
 SECURE_REFERRER_POLICY = SECURE_CROSS_ORIGIN_OPENER_POLICY = None
-SILENCED_SYSTEM_CHECKS = ["security.W022"]
+SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W022"]
 SECURE_SSL_REDIRECT = IS_TLS
 SECURE_REDIRECT_EXEMPT = [r"^health/"]
 SECURE_HSTS_SECONDS = ENV.hsts_seconds if IS_TLS else 0
@@ -67,7 +66,6 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_TLS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_TLS
 CSRF_COOKIE_HTTPONLY = True
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if ENV.tls is env.TLS.PROXY else None
-X_FRAME_OPTIONS = "DENY"
 
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"

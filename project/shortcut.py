@@ -18,14 +18,13 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse
 from django.http.request import split_domain_port, validate_host
-from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from project import rate_limit, security_headers
 from project.env import Shortcut
 from project.first_look import look
-from project.shortcut_rules import allowed, found, is_as_all_are, is_of_a_document, is_plain, public_seconds
+from project.shortcut_rules import found, is_as_all_are, is_of_a_document, is_plain, public_seconds
 from readmodels import http
 from readmodels.limits import Taken
 from readmodels.query import Answer
@@ -50,7 +49,6 @@ KNOWN_MIDDLEWARE = {
     "project.pages.Middleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "project.shortcut_inside.Middleware",
 }
 
@@ -154,18 +152,17 @@ def _route(prefix: str, view: DocumentView, converter: Any) -> Route:
         view,
         is_key,
         converter.to_python,
-        _headers(view, prefix),
+        _headers(prefix),
         public_seconds(view),
         settings.IS_TLS,
     )
 
 
-def _headers(view: DocumentView, prefix: str) -> Headers:
-    """What middleware and REST framework say of each answer of a view."""
+def _headers(prefix: str) -> Headers:
+    """What middleware says of each answer."""
     scheme = "https" if settings.IS_TLS else "http"
     request = WSGIRequest({"REQUEST_METHOD": "GET", "wsgi.url_scheme": scheme, "wsgi.input": BytesIO()})
-    response = HttpResponse(headers={"Allow": allowed(type(view))})  # type: ignore[arg-type]  # a class is hashable
-    XFrameOptionsMiddleware(lambda request: response).process_response(request, response)
+    response = HttpResponse()
     SecurityMiddleware(lambda request: response).process_response(request, response)
     del response["Content-Type"]
     return [*response.items(), *security_headers.told(prefix).items()]

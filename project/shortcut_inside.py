@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from project.env import Shortcut
 from project.first_look import look
-from project.shortcut_rules import allowed, found, is_as_all_are, is_of_a_document, is_plain, public_seconds
+from project.shortcut_rules import found, is_as_all_are, is_of_a_document, is_plain, public_seconds
 from readmodels import http
 from readmodels.query import Answer, key_text
 from readmodels.views import DocumentView
@@ -50,6 +50,4 @@ class Middleware:
 
 def _response(request: HttpRequest, view: DocumentView, answer: Answer) -> HttpResponse:
     body = answer.body or b""
-    response = http.respond(request, body, view.etag(answer), answer.freshness, {}, public_seconds(view))
-    response["Allow"] = allowed(type(view))  # type: ignore[arg-type]  # a class is hashable
-    return response
+    return http.respond(request, body, view.etag(answer), answer.freshness, {}, public_seconds(view))

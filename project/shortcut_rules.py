@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from django.http import HttpRequest
 from rest_framework.exceptions import APIException
 from rest_framework.settings import api_settings
 
@@ -64,11 +63,3 @@ def found(view: DocumentView, key: Key, looked: Look) -> Answer | None:
 def public_seconds(view: DocumentView) -> int | None:
     """How long shared stores may keep an answer; None: they may not."""
     return view.public_seconds if "GET" in view.public_methods else None
-
-
-@cache
-def allowed(view: type[DocumentView]) -> str:
-    """The methods of a view, as the header Allow has them."""
-    made = view()
-    made.setup(HttpRequest())  # as for each request; from here on HEAD is among its methods
-    return ", ".join(made.allowed_methods)

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
+from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
@@ -30,6 +31,12 @@ class ApiView(APIView):
             request.user = api_settings.UNAUTHENTICATED_USER()  # type: ignore[operator]  # the stubs have its name
         else:
             super().perform_authentication(request)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Called once per answer; the methods of the address are named where they are asked for, or another was."""
+        if request.method != "OPTIONS" and response.status_code != status.HTTP_405_METHOD_NOT_ALLOWED:
+            self.headers.pop("Allow", None)
+        return super().finalize_response(request, response, *args, **kwargs)
 
     def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
         """The methods of the address, in Allow."""

@@ -40,10 +40,15 @@ class Limit:
         """Where it is kept."""
         return keys.limit(self.name, self.of)
 
-    def state(self, whole_in: int) -> str:
-        """What is left of it where it is whole again after so many microseconds, as the header RateLimit has it."""
-        left = (self.all_microseconds - whole_in) // self.one_microseconds
-        return f'"{self.name}";r={left if left > 0 else 0};t={-(-whole_in // 1_000_000)}'
+    def states(self, whole_in: int, count: int) -> list[str]:
+        """What is left of it after the last, the one before, and so on, of so many that were taken at once, where it is
+        whole again after so many microseconds, as the header RateLimit has it.
+        """
+        one = self.one_microseconds
+        left = max((self.all_microseconds - whole_in) // one, 0)
+        return [
+            f'"{self.name}";r={left + later};t={-((later * one - whole_in) // 1_000_000)}' for later in range(count)
+        ]
 
     @cached_property
     def one_microseconds(self) -> int:
@@ -78,13 +83,14 @@ class Taken(NamedTuple):
 NOTHING_TAKEN = Taken(Limits(), True, 0, "")
 
 
-def taken(limits: Limits, answer: Sequence[int], ahead: int = 0) -> Taken:
-    """By what the script answers: how many it took; then for each limit the microseconds until it is whole, and until
-    it can give one. So many of what it took are for later, and are left.
+def taken(limits: Limits, answer: Sequence[int]) -> list[Taken]:
+    """By what the script answers (how many it took; then for each limit the microseconds until it is whole, and until
+    it can give one): one for each that it took, what it took last first; or the one refusal.
     """
-    pairs = zip(limits, answer[1::2], strict=True)
-    state = ", ".join([limit.state(whole_in - ahead * limit.one_microseconds) for limit, whole_in in pairs])
-    return Taken(limits, answer[0] > 0, -(-max(answer[2::2], default=0) // 1_000_000), state)
+    count = answer[0]
+    states = [limit.states(whole_in, count or 1) for limit, whole_in in zip(limits, answer[1::2], strict=True)]
+    retry_in_seconds = -(-max(answer[2::2], default=0) // 1_000_000)
+    return [Taken(limits, count > 0, retry_in_seconds, ", ".join(state)) for state in zip(*states, strict=True)]
 
 
 class Allowance:
@@ -117,14 +123,14 @@ class Allowance:
     def keep(self, limits: Limits, answer: Sequence[int]) -> Taken:
         """One of those that a call has taken; the others are kept for later."""
         now = self._clock()
-        # One after the other here takes far less than each for itself, between a request and its answer.
-        later = [taken(limits, answer, ahead) for ahead in range(answer[0] - 1)]
+        # All of them here take far less than each for itself, between a request and its answer.
+        *later, first = taken(limits, answer)
         if now < self._until:
             self._kept[:0] = later  # after what another thread has taken meanwhile
         else:
             self._kept = later
         self._until = now + AHEAD_SECONDS
-        return taken(limits, answer, max(answer[0] - 1, 0))
+        return first
 
 
 def take_call(limits: Sequence[Limit], most: int = 1) -> Call:

@@ -284,7 +284,10 @@ class Store:
 
     def take(self, wanted: Sequence[Limit]) -> Taken:
         """One of each limit, or of none."""
-        return limits.taken(Limits(wanted), self.run([limits.take_call(wanted)])[0])
+        if not wanted:
+            return limits.NOTHING_TAKEN
+        [found] = limits.taken(Limits(wanted), self.run([limits.take_call(wanted)])[0])
+        return found
 
     def return_to(self, given: Sequence[Limit], *, is_all: bool = False) -> None:
         """Each limit has one back, or all that was taken."""

@@ -21,6 +21,7 @@ def test_every_answer_carries_them(store, path):
 @pytest.mark.parametrize("path", ["/", "/nowhere", *PAGES])
 def test_pages_say_what_they_use_and_tell(store, path):
     found = Client().get(path)
+    assert found["X-Frame-Options"] == "DENY"
     assert found["Referrer-Policy"] == "same-origin"
     assert found["Cross-Origin-Opener-Policy"] == "same-origin"
     assert "camera=()" in found["Permissions-Policy"]
