@@ -27,7 +27,7 @@ from readmodels.values import DocumentWrite, RowWrite
 Write = DocumentWrite | RowWrite
 FEW = 4  # keys, of which each has a parameter of its own: with one array for all PostgreSQL would plan each time
 KEYS, FEW_KEYS = "%s::text[]", f"ARRAY[{', '.join(['%s'] * FEW)}]"
-CHUNK = 500  # keys per statement: batches of 100 to 1,000 are equally quick
+CHUNK = 1000  # keys per statement
 
 
 def writes_for(

@@ -198,25 +198,27 @@ def progress(
 
 
 class Unapplied(NamedTuple):
-    """Whether documents are parked, whether other lanes than the live one have changes, and how many that one has."""
+    """Whether documents are parked, whether other lanes than the live one have changes, and how many that one has; None
+    where those were not counted.
+    """
 
     is_any_parked: bool
     is_any_elsewhere: bool
-    live: int
+    live: int | None
 
     def is_all(self, changes: Sequence[Change]) -> bool:
         """Whether these changes, of the live lane, are all that there is."""
         return not self.is_any_parked and not self.is_any_elsewhere and self.live == len(changes)
 
 
-def unapplied(limit: int) -> str:
-    """The SQL of what an `Unapplied` says, three columns; changes are counted up to the limit."""
+def unapplied(limit: int | None) -> str:
+    """The SQL of what an `Unapplied` says, three columns; changes are counted up to the limit, if there is one."""
+    of_lane = f"FROM readmodels_change WHERE shard BETWEEN 0 AND {outbox.SHARDS - 1}"
     return (
         "EXISTS (SELECT FROM readmodels_dead_letter),"
         " COALESCE((SELECT min(shard) FROM readmodels_change) < 0"
         f" OR (SELECT max(shard) FROM readmodels_change) >= {outbox.SHARDS}, false),"
-        " (SELECT count(*) FROM (SELECT FROM readmodels_change"
-        f" WHERE shard BETWEEN 0 AND {outbox.SHARDS - 1} LIMIT {limit}) few)"
+        + ("NULL" if limit is None else f" (SELECT count(*) FROM (SELECT {of_lane} LIMIT {limit}) few)")
     )
 
 

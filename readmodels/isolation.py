@@ -24,7 +24,7 @@ from readmodels.snapshot import Snapshot
 
 PARK_AFTER = 5  # attempts at one change alone
 FIRST_DELAY_SECONDS = 0.4  # doubled with each attempt: 0.4 to 3.2 s, some 6 s until something is parked
-AFTER_ONE_DEATH = 22  # changes in a part of a batch that its projector died of once: two steps from 500 to one alone
+AFTER_ONE_DEATH = 32  # changes in a part of a batch that its projector died of once: two steps from 1,000 to one alone
 
 # SQLSTATEs that say something of the server and nothing of the statement: connections, rollbacks, shutdowns, resources.
 SERVER_STATES = ("08", "40", "53", "55", "57P", "58")

@@ -71,11 +71,18 @@ def require_first(taken: Rows) -> int:
     return int(taken[0][1])
 
 
-def end(lease: Lease) -> bool:
-    """The attempt has ended, well or with an error that was noticed, and what was taken is free.
+def end(lease: Lease) -> None:
+    """The attempt has ended, well or with an error that was noticed, and what was taken is free."""
+    _end(lease)
 
-    Returns whether the lane has work: what came meanwhile found its shard taken.
-    """
+
+def end_and_look(lease: Lease) -> bool:
+    """The same; returns whether the lane has work: what came meanwhile found its shard taken."""
+    [left] = _end(lease, outbox.asking_with_work(lease.lane))
+    return bool(left)
+
+
+def _end(lease: Lease, *beside: Statement) -> list[Rows]:
     ending = together.kept(
         "UPDATE readmodels_shard s SET attempts = 0, holder = NULL, held_until = NULL FROM"
         " (SELECT number FROM readmodels_shard WHERE holder = %s ORDER BY number FOR UPDATE) held"
@@ -83,5 +90,4 @@ def end(lease: Lease) -> bool:
         lease.holder,
     )
     with connection.cursor() as cursor:
-        _, left = together.ask(cursor, [ending, outbox.asking_with_work(lease.lane)])
-    return bool(left)
+        return together.ask(cursor, [ending, *beside])[1:]

@@ -98,7 +98,7 @@ def drain(
 def _project_under(store: Store, lease: Lease) -> tuple[int, bool, bool]:
     """A batch of the lease's changes is projected; where one is at fault, what is sound of the batch is.
 
-    Returns how many changes were taken, whether there were more than a batch, and whether the lane has work now.
+    Returns how many changes were taken, whether there were more than a batch, and whether the lane may have work now.
     """
     try:
         count, is_full = _project_or_isolate(store, lease)
@@ -107,7 +107,10 @@ def _project_under(store: Store, lease: Lease) -> tuple[int, bool, bool]:
     except BaseException:
         leases.end(lease)
         raise
-    return count, is_full, leases.end(lease)
+    if is_full:  # the next batch looks as it takes its lease
+        leases.end(lease)
+        return count, is_full, True
+    return count, is_full, leases.end_and_look(lease)
 
 
 def _project_or_isolate(store: Store, lease: Lease) -> tuple[int, bool]:
@@ -234,7 +237,9 @@ def read(
     limit = conf().batch_rows
     started_ms = store.begun_ms()
     choosing = outbox.asking_visible(shards, limit, lease.holder if lease else None)
-    asking = [choosing if only is None else outbox.asking_named(only), _asking_state(limit)]
+    # With a backlog the batch is full, most likely, and says nothing of what is left.
+    is_counted = lease is None or lease.share == 1
+    asking = [choosing if only is None else outbox.asking_named(only), _asking_state(limit + 1 if is_counted else None)]
     before = [leases.taking(lease)] if lease else []
     with snapshot.reading_at_once(asking, before) as (cursor, now, [*taken, changes, [state]]):
         for rows in filter(None, taken):
@@ -275,9 +280,9 @@ def read(
 
 
 @cache
-def _asking_state(limit: int) -> Statement:
+def _asking_state(limit: int | None) -> Statement:
     """In one row: generations, buckets, and what else is not applied; each statement takes its time."""
-    return together.kept(f"SELECT ({generations.CURRENT}), ({buckets.ALL}), {consistency.unapplied(limit + 1)}")
+    return together.kept(f"SELECT ({generations.CURRENT}), ({buckets.ALL}), {consistency.unapplied(limit)}")
 
 
 def write(store: Store, batch: Batch) -> None:

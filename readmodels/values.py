@@ -17,6 +17,7 @@ from readmodels.errors import StoreLost
 
 VERSION_LENGTH = 26
 STORE_ID_LENGTH = 40
+ROWS_IN_A_STEP = 500  # of a partition, for which Redis does nothing else meanwhile: 10 ms
 
 # A script's name, keys and arguments.
 Call = tuple[str, Sequence[str], Sequence[Any]]
@@ -103,17 +104,19 @@ def put_documents_calls(attempt: Attempt, documents: Iterable[DocumentWrite]) ->
 
 
 def put_rows_calls(attempt: Attempt, rows: Iterable[RowWrite]) -> list[Call]:
-    """The calls that put the rows, one for each partition."""
+    """The calls that put the rows, one for each partition, or for a part of many rows of it."""
     groups: dict[tuple[str, int, str], list[RowWrite]] = defaultdict(list)
     for row in rows:
         groups[(row.read_model, row.generation, row.partition)].append(row)
     calls: list[Call] = []
     for name, group in groups.items():
         at = keys.partition(*name)
-        arguments = [part for row in group for part in (row.row_id, _stored_row(row, attempt.version))]
         places = [at.rows, at.index, at.measures, at.tombstones, keys.expiring(at.bucket), at.recent]
         limits = [*_limits(attempt, at.bucket), _entry(*name), conf().live_recent_rows]
-        calls.append(("put_rows", [keys.marker(at.bucket), *places], [*limits, *arguments]))
+        for first in range(0, len(group), ROWS_IN_A_STEP):
+            some = group[first : first + ROWS_IN_A_STEP]
+            arguments = [part for row in some for part in (row.row_id, _stored_row(row, attempt.version))]
+            calls.append(("put_rows", [keys.marker(at.bucket), *places], [*limits, *arguments]))
     return calls
 
 

@@ -38,11 +38,11 @@ def test_shard_has_one_holder(waiting):
 
 def test_shard_is_free_once_it_was_given_back(waiting):
     take(FIRST)
-    assert leases.end(FIRST)  # nothing was projected: the lane has work
+    assert leases.end_and_look(FIRST)  # nothing was projected: the lane has work
     leases.require_first(take(SECOND))
     assert held_by(SECOND) == [1, 2, 3]
     models.Change.objects.all().delete()
-    assert not leases.end(SECOND)
+    assert not leases.end_and_look(SECOND)
 
 
 def test_lease_that_ran_out_is_the_next_ones_who_knows_that_an_attempt_began(waiting):

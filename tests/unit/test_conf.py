@@ -31,7 +31,7 @@ def refusal(read: Callable[..., Conf], **given: Any) -> str:
 
 
 def test_addresses_are_enough(configured):
-    assert (configured().redis_url, configured().batch_rows) == ("redis://localhost/0", 500)
+    assert (configured().redis_url, configured().batch_rows) == ("redis://localhost/0", 1000)
 
 
 def test_given_setting_counts(configured):
