@@ -72,12 +72,6 @@ def document_in(bucket: int, read_model: str, generation: int, key: str) -> str:
     return f"{tag(bucket)}:{read_model}:{generation}:{key}"
 
 
-def with_progress(read_model: str, generation: int, key: str) -> tuple[str, str]:
-    """Keys of the progress kept beside one document, and of the document."""
-    bucket = crc32(f"{read_model}:{key}".encode()) % BUCKETS  # as `bucket_of`: every read of a document comes by here
-    return _PROGRESS[bucket], f"{_TAGS[bucket]}:{read_model}:{generation}:{key}"
-
-
 def partition(read_model: str, generation: int, key: str) -> PartitionKeys:
     """Keys of one partition: its rows, their order, its measures, its tombstones and what was changed last."""
     bucket = bucket_of(read_model, key)

@@ -6,8 +6,8 @@ A document is one line (version, time, snapshot) and its body. A row is the leng
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -34,8 +34,7 @@ class Attempt:
     markers: Sequence[str]
 
 
-@dataclass(frozen=True)
-class DocumentWrite:
+class DocumentWrite(NamedTuple):
     """A document as built; body None: it is gone."""
 
     read_model: str
@@ -44,8 +43,7 @@ class DocumentWrite:
     body: str | None
 
 
-@dataclass(frozen=True)
-class RowWrite:
+class RowWrite(NamedTuple):
     """A row of a partition as built; body None: it is not (or no longer) in this partition.
 
     `members` are its index entries, `shares` its contributions by measure, integers as text.
@@ -205,4 +203,4 @@ def as_row(row: RowWrite, value: bytes) -> RowWrite:
     entry, body = _split_row(value)
     _, members, shares = msgpack.unpackb(entry)
     pairs = tuple((name, int(share)) for name, share in zip(shares[::2], shares[1::2], strict=True))
-    return replace(row, body=body.decode() or None, members=tuple(members), shares=pairs)
+    return row._replace(body=body.decode() or None, members=tuple(members), shares=pairs)

@@ -151,7 +151,7 @@ def _met(authorization: str, token: Met) -> None:
 
 
 def _mark(authorization: str) -> bytes:
-    return blake2b(authorization.encode(), digest_size=32).digest()
+    return blake2b(authorization.encode()).digest()
 
 
 def granted_now(grants: Sequence[str]) -> dict[str, Principal | None]:

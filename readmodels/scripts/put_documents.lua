@@ -11,8 +11,11 @@ local version, header = ARGV[5], ARGV[6]
 local due = {}
 for i = 2, #KEYS do
   local stored = redis.call('GETRANGE', KEYS[i], 0, #version - 1)
-  if string.sub(stored, 1, 6) > string.sub(version, 1, 6) then return 'doubt' end
-  if stored < version then due[#due + 1] = i end
+  if stored < version then
+    due[#due + 1] = i
+  elseif string.sub(stored, 1, 6) > string.sub(version, 1, 6) then
+    return 'doubt'
+  end
 end
 for _, i in ipairs(due) do
   local body = ARGV[i + 5]
