@@ -5,7 +5,7 @@ Memory is what the server's `used_memory` grew by: keys, headers, markers and pr
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from functools import partial
 
 import redis
@@ -95,7 +95,7 @@ def _built(read_model: str) -> list[Write]:
 def _of_lines(order: Write, lines: int) -> Write:
     body = json.loads(order.body or "")
     body["lines"] = (body["lines"] * lines)[:lines]
-    return replace(order, body=json.dumps(body))
+    return order._replace(body=json.dumps(body))
 
 
 def _taken(client: redis.Redis, put: Callable[[Sequence[Write]], None], writes: Sequence[Write]) -> Measure:
