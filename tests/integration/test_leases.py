@@ -6,9 +6,10 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from readmodels import leases, models, projector, together
+from readmodels import consistency, leases, models, projector, together
 from readmodels.leases import DiedBefore, Lease
 from readmodels.outbox import Lane
+from readmodels.values import VERSION_LENGTH
 from tests.rows import add_user
 
 FIRST, SECOND = Lease(Lane.LIVE, "first"), Lease(Lane.LIVE, "second")
@@ -70,6 +71,17 @@ def test_projector_reads_the_shards_that_it_holds_and_no_others(store):
     assert mine
     batch = projector.read(store, Lane.LIVE.value, lease=SECOND)
     assert {change.id for change in batch.changes} == set(mine)
+
+
+def test_batch_of_a_share_of_a_backlog_says_that_the_rest_is_still_pending(store):
+    """Or who asks with the token of a write in the rest would be answered without it."""
+    for _ in range(20):
+        add_user()
+    batch = projector.read(store, Lane.LIVE.value, lease=replace(FIRST, share=2))
+    left = models.Change.objects.exclude(pk__in=[change.id for change in batch.changes])
+    progress = consistency.parse_progress(b"0" * VERSION_LENGTH + batch.progress.encode())
+    assert left
+    assert set(left.values_list("xid", flat=True)) <= set(progress.pending["UserProfile"])
 
 
 def test_shards_of_other_lanes_are_left_alone(waiting):
