@@ -85,7 +85,7 @@ class Link:
             if not (data := receive(RECEIVED)):
                 raise redis.ConnectionError("Redis has ended the connection")
             reader.feed(data)
-            while len(answers) < count and (answer := reader.gets()) is not False:
+            while (answer := reader.gets()) is not False:
                 answers.append(answer)
         return answers
 
