@@ -12,8 +12,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, cast
 
@@ -62,6 +62,8 @@ class Link:
         self._reader = hiredis.Reader(protocolError=redis.InvalidResponse, replyError=made._parser.parse_error)
         # The server's clock (ms), and when it was asked, by ours (s).
         self.clock = 0, -math.inf
+        # Of what was told: how many answers have not been read, when the first of them is late, and those read.
+        self._owed, self._late_at, self._heard = 0, math.inf, list[Any]()
         self._forks = _forks
         self._used = time.monotonic()
 
@@ -71,27 +73,70 @@ class Link:
             return False
         now = time.monotonic()
         is_idle, self._used = now > self._used + IDLE_SECONDS, now
-        return not (is_idle and _is_over(self._made))
+        return not (is_idle and self._is_over())
 
     def ask(self, packed: bytes, count: int) -> list[Any]:
         """So many answers to the commands, which are sent as they are; an error is an answer too.
 
         Raises OSError, and redis-py's errors for an answer that is none; nothing more can be asked then.
         """
+        self._socket.sendall(packed)
+        if not self._owed:
+            return self._read(count)
+        answers, owed = self._read(self._owed + count), self._owed
+        self._owed, self._heard = 0, self._heard + answers[:owed]
+        return answers[owed:]
+
+    def tell(self, packed: bytes, count: int) -> list[Any]:
+        """The same, without waiting for answers: returns those that have come to what was told before.
+
+        Raises BlockingIOError, too, where they are late.
+        """
+        self._hear()
+        now = time.monotonic()
+        if not self._owed:
+            self._late_at = now + (self._made.socket_timeout or math.inf)
+        elif now > self._late_at:
+            raise BlockingIOError
+        self._socket.sendall(packed)
+        self._owed += count
+        heard, self._heard = self._heard, []
+        return heard
+
+    def end(self) -> None:
+        """It is closed."""
+        self._made.disconnect()
+
+    def _read(self, count: int, flags: int = 0) -> list[Any]:
+        """So many answers, and those that have come with the last of them."""
         receive, reader = self._socket.recv, self._reader
         answers: list[Any] = []
-        self._socket.sendall(packed)
         while len(answers) < count:
-            if not (data := receive(RECEIVED)):
+            if not (data := receive(RECEIVED, flags)):
                 raise redis.ConnectionError("Redis has ended the connection")
             reader.feed(data)
             while (answer := reader.gets()) is not False:
                 answers.append(answer)
         return answers
 
-    def end(self) -> None:
-        """It is closed."""
-        self._made.disconnect()
+    def _hear(self) -> None:
+        """What has come of the answers that are owed is read."""
+        with suppress(BlockingIOError):
+            while self._owed:
+                come = self._read(1, socket.MSG_DONTWAIT)
+                self._owed -= len(come)
+                self._heard += come
+
+    def _is_over(self) -> bool:
+        """Whether the server has ended the connection meanwhile, or says on it what nobody asked."""
+        try:
+            self._hear()
+            return not self._owed and bool(self._made.can_read())
+        except (OSError, redis.ConnectionError):
+            return True
+
+
+Say = Callable[[Link, bytes, int], list[Any]]
 
 
 class Identified(redis.Redis):
@@ -135,14 +180,6 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-def _is_over(made: Any) -> bool:
-    """Whether the server has ended the connection meanwhile, or says on it what nobody asked."""
-    try:
-        return bool(made.can_read())
-    except redis.ConnectionError:
-        return True
-
-
 @cache
 def read_models() -> Identified:
     """The client of the read models' Redis; connections are opened on use and kept per thread or process."""
@@ -156,7 +193,7 @@ def limits() -> Identified:
 
 @cache
 def broker() -> Identified:
-    """The client of the broker's Redis, used for the wake only; quick to give up, since a write waits for it."""
+    """The client of the broker's Redis, used for the wake only; quick to give up, since a write waits at times."""
     return identified(conf().broker_url, conf().broker_timeout_seconds)
 
 
@@ -212,14 +249,21 @@ def ask(client: Identified, commands: Sequence[Command], store_id: str | None = 
     return ask_packed(client, b"".join(map(packed, commands)), len(commands), store_id)
 
 
-def ask_packed(client: Identified, commands: bytes, count: int, store_id: str | None = None) -> tuple[str, list[Any]]:
+def tell(client: Identified, command: Command) -> None:
+    """The command is sent, and nothing is waited for: that it failed is raised when the next is told."""
+    ask_packed(client, packed(command), 1, say=Link.tell)
+
+
+def ask_packed(
+    client: Identified, commands: bytes, count: int, store_id: str | None = None, say: Say = Link.ask
+) -> tuple[str, list[Any]]:
     """The same for so many commands as they are sent."""
     try:
         link = client.link()
         if store_id is not None and link.store_id != store_id:
             raise StoreMoved("another Redis answers than the one that is trusted")
         try:
-            answers = link.ask(commands, count)
+            answers = say(link, commands, count)
         except BaseException:
             client.ended(link)
             raise

@@ -338,6 +338,18 @@ class Store:
         """What the scripts answered, each on keys of one slot; StoreMoved where another server answers than this."""
         return self._call(calls, store_id)[1] if calls else []
 
+    def tell(self, call: Call) -> None:
+        """The script is called, and nothing is waited for but on a new connection: that it failed is raised by the next
+        call. Where Redis has forgotten the script, the call before is lost.
+        """
+        if self._client.known() is None:
+            self.run([call])
+            return
+        try:
+            connection.tell(self._client, _command(call))
+        except redis.exceptions.NoScriptError:
+            self.run([call])
+
     def _call(self, calls: Sequence[Call], store_id: str | None = None) -> tuple[str, list[Any]]:
         """(the id of the server that answered, what the scripts did), each on keys of one slot, in one round trip."""
         commands = [_command(call) for call in calls]

@@ -61,13 +61,11 @@ class Wake:
         log.warning("wake_failed", reason=reason, pause_seconds=conf().broker_pause_seconds)
 
 
-def send() -> bool:
-    """A worker is called, or a wake waits for one; False: one was sent that no worker has taken yet.
-
-    In one trip, since a write waits.
+def send() -> None:
+    """A worker is called, or a message waits for one. A write waits for this, so this does not wait for the broker;
+    that it failed is raised by the next.
     """
-    names = [FLAG, message.QUEUE, WAITING, WOKEN]
-    return bool(_broker().run([("wake", names, [FLAG_MS, message.made()])])[0])
+    _broker().tell(("wake", [FLAG, message.QUEUE, WAITING, WOKEN], [FLAG_MS, message.made()]))
 
 
 def clear_flag() -> None:

@@ -196,7 +196,7 @@ def test_user_that_wakes_calls_the_one_that_waits(url, monkeypatch):
     with ThreadPoolExecutor(1) as pool:
         called = pool.submit(wake.is_called, time.monotonic() + 10)
         assert child.wait_until(lambda: waiting.exists(wake.WAITING) or called.done(), 5)
-        assert wake.send()
+        wake.send()
         assert called.result(5)
 
 

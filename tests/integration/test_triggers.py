@@ -62,6 +62,16 @@ def test_deployment_puts_it_back(repaired, sql):
     assert outbox.backlog_rows() == 1
 
 
+def test_nothing_is_written_past_them(repaired):
+    """pgtrigger's own may be told to stand aside."""
+    add_user()
+    testing.drain(repaired)
+    run(f"SET pgtrigger.ignore = '{{{NAME}}}'")
+    User.objects.update(name="New")
+    run("RESET pgtrigger.ignore")
+    assert outbox.backlog_rows() == 1
+
+
 def test_all_at_once_are_named(repaired):
     run("ALTER TABLE users_user DISABLE TRIGGER USER")
     assert said().count("users_user") == 4
