@@ -253,8 +253,9 @@ def _asking_builds(generation: Generation, keys: Collection[str]) -> list[Statem
 
 
 def _made(generation: Generation, rows: Rows) -> list[Write]:
+    name, number = generation.plan.name, generation.number
     if generation.plan.kind == "document":
-        return [_document(generation, key, body) for key, body in rows]
+        return [DocumentWrite(name, number, key, body) for key, body in rows]
     return [_row(generation, row) for row in rows]
 
 

@@ -307,7 +307,8 @@ def concerned(row: Pending, generations: Sequence[Generation]) -> set[str]:
     if row.read_models is not None:
         return set(row.read_models)
     columns = None if row.columns is None else tuple(row.columns)
-    change = Change(0, row.xid, row.source, "", columns, [row.xid], None, False, 0, None, None, None, row.at)
+    seconds = row.at.timestamp()
+    change = Change(0, row.xid, row.source, "", columns, [row.xid], None, False, 0, None, None, None, seconds)
     return {
         generation.plan.name
         for generation in generations

@@ -6,9 +6,9 @@ it goes, and tombstones keep late attempts out there, too.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from django.db import DatabaseError
@@ -139,13 +139,13 @@ def _store_together(
 def _made_up(row: Row, columns: tuple[str, ...], record: records.Record) -> Change:
     """The change that an update of all columns of the row would have left, from one state of it to the other."""
     before, after = (None if each is None else json.dumps(each) for each in record)
-    return Change(0, 0, row.source, row.key, columns, [], None, False, 0, None, before, after, datetime.now(UTC))
+    return Change(0, 0, row.source, row.key, columns, [], None, False, 0, None, before, after, time.time())
 
 
 def _children(generation: Generation, roots: Sequence[str]) -> list[Change]:
     """One change for each root row, as a fan-out makes them."""
     plan = generation.plan
-    one = Change(0, 0, plan.root_table, "", None, [], (plan.name,), False, 0, None, None, None, datetime.now(UTC))
+    one = Change(0, 0, plan.root_table, "", None, [], (plan.name,), False, 0, None, None, None, time.time())
     return [one._replace(key=root) for root in roots]
 
 

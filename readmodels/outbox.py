@@ -19,10 +19,11 @@ from readmodels.together import Rows, Statement
 
 # How many projectors can work side by side in a lane; a power of two, since a shard is the key's hash masked.
 SHARDS = 8
-# Names come as JSON and the time as a number: to read an array or a timestamp psycopg takes up to 3 us.
+# Names come as one text and the time as a number: to read an array or a timestamp psycopg takes up to 3 us.
+BETWEEN_NAMES = "\x1f"
 COLUMNS = (
-    "id, xid, source, key, to_json(columns)::text, writers, to_json(read_models)::text, is_fan_out, attempts,"
-    " generation_id, before, after, date_part('epoch', at), trace"
+    "id, xid, source, key, array_to_string(columns, chr(31)), writers, array_to_string(read_models, chr(31)),"
+    " is_fan_out, attempts, generation_id, before, after, date_part('epoch', at), trace"
 )
 
 
@@ -63,8 +64,13 @@ class Change(NamedTuple):
     generation_id: int | None
     before: str | None
     after: str | None
-    at: datetime
+    seconds: float  # when it was made, since 1970
     trace: str | None = None
+
+    @property
+    def at(self) -> datetime:
+        """When it was made."""
+        return datetime.fromtimestamp(self.seconds, UTC)
 
     @property
     def kind(self) -> Kind:
@@ -189,20 +195,30 @@ ASKING_TRUNCATIONS = together.kept(f"SELECT {COLUMNS} FROM readmodels_change WHE
 
 
 def _change(row: tuple[Any, ...]) -> Change:
-    id, xid, source, key, columns, writers, read_models, *same, at, trace = row
-    named = _names(columns), writers or [xid], _names(read_models)
-    return Change._make((id, xid, source, key, *named, *same, _time(at), trace))
+    # Written out: the shorter way to say it takes half as long again, for each change.
+    id, xid, source, key, columns, writers, read_models, is_fan_out, attempts, of, before, after, seconds, trace = row
+    return Change(
+        id,
+        xid,
+        source,
+        key,
+        columns and _names(columns),
+        writers or [xid],
+        read_models and _names(read_models),
+        is_fan_out,
+        attempts,
+        of,
+        before,
+        after,
+        seconds,
+        trace,
+    )
 
 
-# What one statement changed has its columns and its time in common.
+# What one statement changed has its columns in common.
 @lru_cache(maxsize=1_000)
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(json.loads(text))
-
-
-@lru_cache(maxsize=1_000)
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(BETWEEN_NAMES))
 
 
 def by_kind(changes: Iterable[Change]) -> list[list[Change]]:

@@ -91,7 +91,7 @@ def put_documents_calls(attempt: Attempt, documents: Iterable[DocumentWrite]) ->
     """The calls that put the documents, one for each bucket."""
     groups: dict[int, list[DocumentWrite]] = defaultdict(list)
     for document in documents:
-        groups[bucket_of(document)].append(document)
+        groups[keys.bucket_of(document.read_model, document.key)].append(document)
     calls: list[Call] = []
     for bucket, group in groups.items():
         names = [keys.document_in(bucket, each.read_model, each.generation, each.key) for each in group]

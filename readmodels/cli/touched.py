@@ -1,10 +1,10 @@
 """`readmodels touched`: what a change would reach, before it is made."""
 
 import json
+import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from django.apps import apps
@@ -133,7 +133,7 @@ def made_up(
     record = json.dumps(columns)
     # A changed primary key is no change of a column: one row goes, another comes.
     changed = used - {str(of._meta.pk.column)} if named is None else used.intersection(named)
-    return Change(0, 0, table, key, tuple(sorted(changed)), [], None, False, 0, None, record, record, datetime.now(UTC))
+    return Change(0, 0, table, key, tuple(sorted(changed)), [], None, False, 0, None, record, record, time.time())
 
 
 def routing_record(

@@ -3,16 +3,16 @@ come at once, whatever their shares, in whichever order versions arrive.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from readmodels import buckets, connection, keys
+from readmodels import connection, keys
 from readmodels.errors import WriteRefused
 from readmodels.store import Store
-from readmodels.values import Attempt, RowWrite, as_row
+from readmodels.values import RowWrite, as_row
 
 NAME, NUMBER, PARTITION = "Tried", 1, "p"
 AT = keys.partition(NAME, NUMBER, PARTITION)
@@ -30,15 +30,9 @@ row = st.one_of(
 writes = st.lists(st.tuples(st.integers(1, 9), st.dictionaries(st.integers(1, 4), row, min_size=1)), max_size=12)
 
 
-@pytest.fixture
-def attempt_at(store):
-    store_id, markers = store.state().store_id, buckets.now().markers
-
-    def attempt(number: int) -> Attempt:
-        version = f"000001{number:020d}"
-        return Attempt(store.now_ms(), version, f"{version} 0 1:1:\n".encode(), store_id, markers)
-
-    yield attempt
+@pytest.fixture(autouse=True)
+def nothing_left(store) -> Iterator[None]:
+    yield
     store.ask([("DEL", AT.rows, AT.index, AT.measures, AT.tombstones, AT.recent)])
 
 
