@@ -64,12 +64,13 @@ def limit(name: str, of: str) -> str:
 
 def document(read_model: str, generation: int, key: str) -> str:
     """Key of one document."""
-    return document_in(bucket_of(read_model, key), read_model, generation, key)
+    return located(read_model, generation, key)[1]
 
 
-def document_in(bucket: int, read_model: str, generation: int, key: str) -> str:
-    """The same, where the document's bucket is known."""
-    return f"{tag(bucket)}:{read_model}:{generation}:{key}"
+def located(read_model: str, generation: int, key: str) -> tuple[int, str]:
+    """(bucket, key) of one document."""
+    bucket = bucket_of(read_model, key)
+    return bucket, f"{_TAGS[bucket]}:{read_model}:{generation}:{key}"
 
 
 def partition(read_model: str, generation: int, key: str) -> PartitionKeys:

@@ -366,9 +366,9 @@ class Store:
 
 def look(read_model: str, generation: int, key: str) -> bytes:
     """The command that reads a document beside its bucket's progress, as it is sent."""
-    bucket = keys.bucket_of(read_model, key)
-    name = keys.document_in(bucket, read_model, generation, key).encode()
-    return b"%b$%d\r\n%b\r\n" % (_BESIDE_PROGRESS[bucket], len(name), name)
+    bucket, name = keys.located(read_model, generation, key)
+    encoded = name.encode()
+    return b"%b$%d\r\n%b\r\n" % (_BESIDE_PROGRESS[bucket], len(encoded), encoded)
 
 
 # How it begins: every read of a document comes by here, and to write all of it anew takes twice as long.

@@ -89,16 +89,20 @@ def bucket_of(write: DocumentWrite | RowWrite) -> int:
 
 def put_documents_calls(attempt: Attempt, documents: Iterable[DocumentWrite]) -> list[Call]:
     """The calls that put the documents, one for each bucket."""
-    groups: dict[int, list[DocumentWrite]] = defaultdict(list)
-    for document in documents:
-        groups[keys.bucket_of(document.read_model, document.key)].append(document)
-    calls: list[Call] = []
-    for bucket, group in groups.items():
-        names = [keys.document_in(bucket, each.read_model, each.generation, each.key) for each in group]
-        bodies = [document.body or "" for document in group]
-        arguments = [*_limits(attempt, bucket), attempt.header, *bodies]
-        calls.append(("put_documents", [keys.marker(bucket), *names], arguments))
-    return calls
+    names: dict[int, list[str]] = defaultdict(list)
+    bodies: dict[int, list[str]] = defaultdict(list)
+    for read_model, generation, key, body in documents:
+        bucket, name = keys.located(read_model, generation, key)
+        names[bucket].append(name)
+        bodies[bucket].append(body or "")
+    return [
+        (
+            "put_documents",
+            [keys.marker(bucket), *of],
+            [*_limits(attempt, bucket), attempt.header, *bodies[bucket]],
+        )
+        for bucket, of in names.items()
+    ]
 
 
 def put_rows_calls(attempt: Attempt, rows: Iterable[RowWrite]) -> list[Call]:

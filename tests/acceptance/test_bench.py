@@ -15,7 +15,7 @@ CONTENDERS = {
     "read_by_id": {
         "ours",
         "minimal WSGI app on Redis, for anybody",
-        "the same with the headers of ours",
+        "minimal WSGI app with the headers of ours",
         "Flask on Redis, for anybody",
         "Django view on Redis, for anybody",
         "DRF on the ORM",
