@@ -46,7 +46,7 @@ class Trigger(UpsertTriggerSql):
         """What `func`, `table` and the other arguments are put into."""
         return """
             CREATE OR REPLACE FUNCTION {pgid}() RETURNS TRIGGER AS $$ BEGIN {func} END; $$ LANGUAGE plpgsql;
-            CREATE TRIGGER {pgid} {when} {operation} ON {table} {referencing} FOR EACH {level}
+            CREATE OR REPLACE TRIGGER {pgid} {when} {operation} ON {table} {referencing} FOR EACH {level}
                 EXECUTE FUNCTION {execute};
             COMMENT ON TRIGGER {pgid} ON {table} IS '{hash}';
         """

@@ -40,15 +40,10 @@ class Limit:
         """Where it is kept."""
         return keys.limit(self.name, self.of)
 
-    def states(self, whole_in: int, count: int) -> list[str]:
-        """What is left of it after the last, the one before, and so on, of so many that were taken at once, where it is
-        whole again after so many microseconds, as the header RateLimit has it.
-        """
-        one = self.one_microseconds
-        left = max((self.all_microseconds - whole_in) // one, 0)
-        return [
-            f'"{self.name}";r={left + later};t={-((later * one - whole_in) // 1_000_000)}' for later in range(count)
-        ]
+    def state(self, whole_in: int) -> str:
+        """What is left of it where it is whole again after so many microseconds, as the header RateLimit has it."""
+        left = max((self.all_microseconds - whole_in) // self.one_microseconds, 0)
+        return f'"{self.name}";r={left};t={-(-whole_in // 1_000_000)}'
 
     @cached_property
     def one_microseconds(self) -> int:
@@ -76,21 +71,21 @@ class Taken(NamedTuple):
     limits: Limits
     is_taken: bool
     retry_in_seconds: int
-    # What is left of the limits, as the header RateLimit has it.
+    # What was left of the limits then, as the header RateLimit has it.
     state: str
 
 
 NOTHING_TAKEN = Taken(Limits(), True, 0, "")
 
 
-def taken(limits: Limits, answer: Sequence[int]) -> list[Taken]:
-    """By what the script answers (how many it took; then for each limit the microseconds until it is whole, and until
-    it can give one): one for each that it took, what it took last first; or the one refusal.
+def taken(limits: Limits, answer: Sequence[int]) -> Taken:
+    """The first of those that the script took, or the refusal, by what it answers: how many it took; then for each
+    limit the microseconds until it is whole, and until it can give one.
     """
-    count = answer[0]
-    states = [limit.states(whole_in, count or 1) for limit, whole_in in zip(limits, answer[1::2], strict=True)]
-    retry_in_seconds = -(-max(answer[2::2], default=0) // 1_000_000)
-    return [Taken(limits, count > 0, retry_in_seconds, ", ".join(state)) for state in zip(*states, strict=True)]
+    more = max(answer[0] - 1, 0)
+    pairs = zip(limits, answer[1::2], strict=True)
+    state = ", ".join(limit.state(whole_in - more * limit.one_microseconds) for limit, whole_in in pairs)
+    return Taken(limits, answer[0] > 0, -(-max(answer[2::2], default=0) // 1_000_000), state)
 
 
 class Allowance:
@@ -98,7 +93,8 @@ class Allowance:
     Redis no script. The first of a burst takes one, the next two, and so on up to MOST_AHEAD, but never more than a
     sixteenth of what is left, so that one who comes near a limit is counted one by one, over all processes.
 
-    What is not used within AHEAD_SECONDS is lost to the asker, until the limits have refilled. Shared by threads.
+    What is not used within AHEAD_SECONDS is lost to the asker, until the limits have refilled. All that were taken at
+    once tell what was left after the first. Shared by threads.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -122,11 +118,10 @@ class Allowance:
 
     def keep(self, limits: Limits, answer: Sequence[int]) -> Taken:
         """One of those that a call has taken; the others are kept for later."""
-        now = self._clock()
-        # All of them here take far less than each for itself, between a request and its answer.
-        *later, first = taken(limits, answer)
+        now, first = self._clock(), taken(limits, answer)
+        later = [first] * (answer[0] - 1)
         if now < self._until:
-            self._kept[:0] = later  # after what another thread has taken meanwhile
+            self._kept += later  # beside what another thread has taken meanwhile
         else:
             self._kept = later
         self._until = now + AHEAD_SECONDS

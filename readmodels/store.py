@@ -286,8 +286,7 @@ class Store:
         """One of each limit, or of none."""
         if not wanted:
             return limits.NOTHING_TAKEN
-        [found] = limits.taken(Limits(wanted), self.run([limits.take_call(wanted)])[0])
-        return found
+        return limits.taken(Limits(wanted), self.run([limits.take_call(wanted)])[0])
 
     def return_to(self, given: Sequence[Limit], *, is_all: bool = False) -> None:
         """Each limit has one back, or all that was taken."""

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
-from functools import cache
 from typing import Any, ClassVar, Unpack
 
 from django.http import Http404, HttpResponse
@@ -35,11 +34,17 @@ class DocumentView(QueryView):
     key: ClassVar[str]
     # The entry of the body that holds the root row's version, where commands take one in If-Match.
     row_version: ClassVar[str | None] = None
+    # Finds its number; inside of JSON text quotes are escaped, so only a key looks like this.
+    _row_version: ClassVar[re.Pattern[bytes] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.row_version is not None and _entries(cls.read_model.body, cls.row_version) != 1:
-            raise WrongDeclaration(f"{cls.__name__}: row_version={cls.row_version!r} must be one entry, not nested too")
+        cls._row_version = None
+        if (name := cls.row_version) is None:
+            return
+        if _entries(cls.read_model.body, name) != 1:
+            raise WrongDeclaration(f"{cls.__name__}: row_version={name!r} must be one entry, not nested too")
+        cls._row_version = re.compile(rb'"%s" ?: ?(\d+)' % name.encode())
 
     def get(self, request: Request, **address: Any) -> HttpResponse:
         """The document as stored, or what was chosen of it."""
@@ -62,8 +67,8 @@ class DocumentView(QueryView):
 
     def etag(self, answer: Answer, chosen: selection.Selection | None = None) -> str:
         """The ETag of what was found, or of what was chosen of it."""
-        version = self._row_version(answer.body) if answer.body else None
-        return http.document_etag(answer.version, version, chosen.mark if chosen else "")
+        found = self._row_version.search(answer.body) if self._row_version and answer.body else None
+        return http.document_etag(answer.version, found[1].decode() if found else None, chosen.mark if chosen else "")
 
     def key_of(self, principal: Any, address: Mapping[str, Any]) -> Any:
         """The document's key: of the address, unless a view has it from who asks."""
@@ -82,12 +87,6 @@ class DocumentView(QueryView):
     def answer(self, component: Component) -> dict[str, Any]:
         """The document, or a part of it."""
         return self._whole_or_part(self.read_model.__name__, component)
-
-    def _row_version(self, body: bytes) -> str | None:
-        if self.row_version is None:
-            return None
-        found = _number(self.row_version).search(body)
-        return found[1].decode() if found else None
 
 
 class PageView(QueryView):
@@ -181,12 +180,6 @@ class DailyView(QueryView):
         for day, page in zip(span, pages, strict=True):
             for row in measure_rows(page, self.read_model):
                 yield {"day": day.isoformat(), **row}
-
-
-@cache
-def _number(name: str) -> re.Pattern[bytes]:
-    """Finds the number under this name; inside of JSON text quotes are escaped, so only a key looks like this."""
-    return re.compile(rb'"%s" ?: ?(\d+)' % name.encode())
 
 
 def _entries(body: Mapping[str, Any], name: str) -> int:

@@ -1,21 +1,13 @@
 """Drift is found exactly, beside live writes too, and mended under the version guard."""
 
-import json
-import random
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
-from django.db import connection
 from django.db.models import F, Value
 
 from orders.models import Order, Product
 from orders.readmodels.customer_orders import CustomerOrders
 from readmodels import (
-    buckets,
     deadletters,
     declare,
     drift,
@@ -27,24 +19,20 @@ from readmodels import (
     outbox,
     projector,
     rebuild,
-    scrub,
-    snapshot,
     stored,
     suspects,
-    tasks,
     testing,
     walking,
 )
 from readmodels.declare import Document
 from readmodels.errors import ReadModelError
-from readmodels.generations import Generation
-from readmodels.models import DeadLetter, Scrub
+from readmodels.models import DeadLetter
 from readmodels.query import Reader
 from readmodels.store import Store
 from readmodels.stored import Stored
+from tests.damage import at, corrupt, customers, key_of, live, plant, rows_of, stalling
 from tests.faults.writers import Writers
 from tests.reading import body
-from tests.rounds import go_round
 from tests.rows import add_line, add_order, add_product, add_user
 from tests.threads import at_once
 from users.models import User
@@ -53,37 +41,12 @@ from users.readmodels.user_profile import UserProfile
 KINDS = ("missing", "stale", "orphan", "uneven")
 
 
-def live(name: str) -> Generation:
-    with snapshot.reading() as (cursor, _):
-        current = generations.current(cursor)
-    return next(each for each in current if each.plan.name == name and each.state == "live")
-
-
 def audit(store: Store, name: str, **options) -> drift.Drift:
     return drift.audit(store, live(name), **options)
 
 
 def found_in(found: drift.Drift) -> dict[str, list[str]]:
     return {kind: sorted(getattr(found, kind)) for kind in KINDS if getattr(found, kind)}
-
-
-def key_of(user_id: int) -> str:
-    return keys.document("UserProfile", live("UserProfile").number, str(user_id))
-
-
-def corrupt(store: Store, user_id: int) -> None:
-    """Another name in the document, everything else as it was."""
-    line, _, text = store._client.get(key_of(user_id)).partition(b"\n")
-    store._client.set(key_of(user_id), line + b"\n" + json.dumps({**json.loads(text), "name": "Wrong"}).encode())
-
-
-def plant(store: Store, user_id: int, like: int) -> None:
-    """A document of a user that there never was."""
-    store._client.set(key_of(user_id), store._client.get(key_of(like)))
-
-
-def at(customer_id: int) -> keys.PartitionKeys:
-    return keys.partition("CustomerOrders", live("CustomerOrders").number, str(customer_id))
 
 
 # At rest
@@ -218,10 +181,6 @@ def test_damaged_row_and_what_it_made_uneven_are_mended(store, damage):
     testing.assert_law(store)
 
 
-def rows_of(store: Store, customer: int) -> list[bytes]:
-    return sorted(store._client.hkeys(at(customer).rows))
-
-
 def test_row_that_can_not_be_read_is_mended(store):
     customer = add_user()
     add_order(customer), add_order(customer)
@@ -257,48 +216,6 @@ def test_row_in_a_partition_that_it_left_is_an_orphan(store):
 
 
 # Beside live writes
-
-
-@contextmanager
-def stalling(store: Store, monkeypatch) -> Iterator[None]:
-    """A projector at work that stops for a moment, at random, between any two of its steps."""
-    chance = random.Random(1)
-    for name in ("write", "acknowledge"):
-        step = getattr(projector, name)
-
-        def late(*given, step=step):
-            if chance.random() < 0.3:
-                time.sleep(chance.random() * 0.05)
-            step(*given)
-
-        monkeypatch.setattr(projector, name, late)
-    is_over = threading.Event()
-
-    def project() -> None:
-        while not is_over.wait(0.002):
-            try:
-                projector.settle(store)
-                projector.settle(store, outbox.Lane.BULK)
-            except ReadModelError:
-                continue
-        connection.close()
-
-    thread = threading.Thread(target=project)
-    thread.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        thread.join()
-
-
-def customers(count: int) -> list[int]:
-    """Customers with an order each, to be written to; there is something to buy."""
-    add_product(stock=1_000_000)
-    ids = [add_user().pk for _ in range(count)]
-    for id in ids:
-        add_order(User.objects.get(pk=id))
-    return ids
 
 
 def test_nothing_is_found_where_there_is_nothing_however_late_the_projector(store, monkeypatch):
@@ -546,117 +463,3 @@ def test_what_is_held_does_not_grow_with_the_read_model(store, configured, monke
         found = audit(store, name)
         assert (found.compared, found.stored, found.is_clean) == (rows, rows, True)
     assert max(held) <= 2 * 500
-
-
-# The scrub
-
-
-def test_scrub_goes_round_and_mends(store):
-    customer = add_user()
-    for _ in range(5):
-        add_line(add_order(customer), add_product())
-    testing.drain(store)
-    corrupt(store, customer.pk)
-    store._client.hdel(at(customer.pk).rows, rows_of(store, customer.pk)[0])
-    mended: Counter[str] = Counter()
-    for step in go_round(store):
-        mended[step.read_model] += step.mended
-    assert +mended == {"UserProfile": 1, "CustomerOrders": 2}
-    testing.assert_law(store)
-    go_round(store)
-    assert {each.found for each in scrub.verified_as_of()} == {0}
-
-
-def test_scrub_remembers_over_restarts(store):
-    """Each step stands alone: what one process begins, another ends, and no row is looked at twice in a round."""
-    for _ in range(7):
-        add_user()
-    testing.drain(store)
-    steps = [step for step in go_round(store) if step.read_model == "UserProfile"]
-    assert (sum(step.compared for step in steps), len(steps)) == (7, pytest.approx(8, abs=4))
-    assert all(step.compared <= 2 for step in steps)
-
-
-def test_what_differs_is_remembered_until_it_is_judged(store):
-    user = add_user()
-    testing.drain(store)
-    corrupt(store, user.pk)
-    steps = [step for step in go_round(store) if step.read_model == "UserProfile"]
-    assert [step.stale for step in steps if step.stale] == [[str(user.pk)]]
-    assert not steps[0].stale, "one look was enough"
-    assert {each.read_model: each.found for each in scrub.verified_as_of()}["UserProfile"] == 1
-
-
-def test_scrub_beside_writers_finds_nothing_that_is_not_there(store, monkeypatch):
-    written = customers(6)
-    testing.drain(store)
-    with stalling(store, monkeypatch), Writers(written, seed=5, pause_seconds=0.002):
-        steps = [scrub.step(store, 10) for _ in range(150)]
-    assert not any(step.total for step in steps if step), [step for step in steps if step and step.total]
-    assert sum(step.compared for step in steps if step) > 50
-
-
-def test_nothing_is_verified_before_a_round_has_ended(store):
-    add_user()
-    testing.drain(store)
-    assert {each.verified_as_of for each in scrub.verified_as_of()} == {None}
-    scrub.step(store)
-    assert {each.verified_as_of for each in scrub.verified_as_of()} == {None}
-
-
-def test_scrub_in_two_processes_takes_turns(store, monkeypatch):
-    add_user()
-    testing.drain(store)
-    stretch = walking.stretch
-    beside: list[object] = []
-
-    def at_the_same_time(*given):
-        beside.extend(at_once(lambda: scrub.step(store)))
-        return stretch(*given)
-
-    monkeypatch.setattr(walking, "stretch", at_the_same_time)
-    scrub.step(store)
-    assert beside == [None]
-
-
-def test_another_redis_begins_the_round_anew(store):
-    for _ in range(5):
-        add_user()
-    testing.drain(store)
-    first = live("UserProfile").id
-    while not Scrub.objects.filter(pk=first, position__after__isnull=False).exists():
-        scrub.step(store, 2)
-    Scrub.objects.update(store_id="another")
-    began = Scrub.objects.get(pk=first).began_at
-    go_round(store)
-    assert Scrub.objects.get(pk=first).verified_as_of > began
-    assert buckets.now().filled
-
-
-def test_nothing_is_compared_while_no_redis_is_trusted(store):
-    add_user()
-    testing.drain(store)
-    models.Heartbeat.objects.update(store_id="")
-    assert scrub.step(store) is None
-    assert not Scrub.objects.exists()
-
-
-def test_repair_gives_the_scrub_its_turn(store, configured, monkeypatch):
-    monkeypatch.setattr(tasks, "SCRUB_SECONDS", 0.0)
-    for _ in range(3):
-        add_user()
-    testing.drain(store)
-    store._client.flushall()
-    configured(batch_rows=1)
-    assert tasks.repair()
-    assert Scrub.objects.filter(stepped_at__isnull=False).count() > 1
-
-
-def test_scrub_that_fails_stops_no_repair(store, monkeypatch):
-    monkeypatch.setattr(tasks, "SCRUB_SECONDS", 0.0)
-    monkeypatch.setattr(scrub, "step", lambda store: 1 / 0)
-    user = add_user()
-    testing.drain(store)
-    store._client.flushall()
-    assert tasks.repair()
-    assert body(store, UserProfile, user.pk)
