@@ -202,9 +202,9 @@ def _change(row: tuple[Any, ...]) -> Change:
         xid,
         source,
         key,
-        columns and _names(columns),
+        None if columns is None else _names(columns),
         writers or [xid],
-        read_models and _names(read_models),
+        None if read_models is None else _names(read_models),
         is_fan_out,
         attempts,
         of,
@@ -218,7 +218,7 @@ def _change(row: tuple[Any, ...]) -> Change:
 # What one statement changed has its columns in common.
 @lru_cache(maxsize=1_000)
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.split(BETWEEN_NAMES))
+    return tuple(text.split(BETWEEN_NAMES)) if text else ()
 
 
 def by_kind(changes: Iterable[Change]) -> list[list[Change]]:

@@ -14,6 +14,7 @@ SMOKE_SECONDS = 300
 CONTENDERS = {
     "read_by_id": {
         "ours",
+        "ours, the query service",
         "minimal WSGI app on Redis, for anybody",
         "minimal WSGI app with the headers of ours",
         "Flask on Redis, for anybody",
