@@ -48,7 +48,9 @@ class Ground:
 
     @contextmanager
     def api(self, name: str, target: str, threads: int = 4, **environ: str) -> Iterator[tuple[str, psutil.Process]]:
-        """(its URL, its process): granian serves this WSGI application, as `make run` has it serve the project's."""
+        """(its URL, its process): granian serves this WSGI application, as `make run` has it serve the project's; with
+        so many threads a process.
+        """
         port = free_port()
         options = ["--host=127.0.0.1", f"--port={port}", "--workers=2", f"--blocking-threads={threads}"]
         options += ["--no-access-log"]

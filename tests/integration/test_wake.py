@@ -173,6 +173,18 @@ def test_flag_goes_down_by_itself(store):
     assert messages() == 2
 
 
+def test_wake_waits_for_no_answer(store):
+    wake.send()
+    wake.clear_flag()
+    broker = redis_connection.broker()
+    _, [own] = redis_connection.ask(broker, [("CLIENT", "ID")])
+    redis_connection.tell(broker, ("BLPOP", "nothing:is:here", 5))  # whatever comes behind it has no answer yet
+    wake.send()
+    assert not broker.exists(wake.FLAG)
+    assert broker.client_unblock(own)
+    assert messages() == 2
+
+
 def test_flag_that_is_up_sends_nothing(store):
     wake.send(), wake.send(), wake.send()
     assert messages() == 1

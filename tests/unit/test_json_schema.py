@@ -1,17 +1,22 @@
 """The JSON schema of a read model, read off its declaration without a database."""
 
+from datetime import UTC, datetime
+
 import pytest
 from django.db.models import F, Value
 from django.db.models.functions import Coalesce, Lower
 
 from orders.models import Order
+from orders.query_views import OrderQuery
 from orders.readmodels.customer_orders import CustomerOrders
 from orders.readmodels.order_detail import OrderDetail
 from orders.readmodels.sales_by_day import SalesByDay
 from readmodels.declare import Document, Many, ManyCount, ManySum, forget
 from readmodels.errors import WrongDeclaration
+from readmodels.query import Answer
 from readmodels.schema import daily_schema, json_schema, page_schema
 from readmodels.views import DocumentView
+from readmodels.waiting import Freshness
 
 
 @pytest.fixture
@@ -79,3 +84,9 @@ def test_row_version_that_is_nested_too_is_refused():
     forget("Throwaway")
     with pytest.raises(WrongDeclaration, match="row_version"):
         type("View", (DocumentView,), {"read_model": model, "row_version": "version"})
+
+
+def test_row_version_that_a_view_does_without_is_not_its_parents():
+    plain = type("Plain", (OrderQuery,), {"row_version": None})
+    answer = Answer(b'{"version" : 7}', Freshness(datetime.now(UTC), 0.0, "v"))
+    assert (OrderQuery().etag(answer), plain().etag(answer)) == ('"7.v"', '"v"')
