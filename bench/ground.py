@@ -47,13 +47,10 @@ class Ground:
             child.stop([made], 10)
 
     @contextmanager
-    def api(self, name: str, target: str, threads: int = 4, **environ: str) -> Iterator[tuple[str, psutil.Process]]:
-        """(its URL, its process): granian serves this WSGI application, as `make run` has it serve the project's; with
-        so many threads a process.
-        """
+    def api(self, name: str, target: str, **environ: str) -> Iterator[tuple[str, psutil.Process]]:
+        """(its URL, its process): granian serves this WSGI application, as `make run` has it serve the project's."""
         port = free_port()
-        options = ["--host=127.0.0.1", f"--port={port}", "--workers=2", f"--blocking-threads={threads}"]
-        options += ["--no-access-log"]
+        options = ["--host=127.0.0.1", f"--port={port}", "--workers=2", "--blocking-threads=4", "--no-access-log"]
         command = [sys.executable, "-m", "granian", "--interface=wsgi", *options, target]
         with self.process(name, command, **environ) as process:
             url = f"http://127.0.0.1:{port}"

@@ -42,22 +42,19 @@ SEVERAL = 50
 
 @dataclass(frozen=True)
 class Served:
-    """What granian serves, what stands before the order's id, how who asks is told, and the threads of a process: four,
-    at which the minimal app is quickest, and three for the query service, as its documentation has it.
-    """
+    """What granian serves, what stands before the order's id, and how who asks is told."""
 
     target: str
     prefix: str = "/api/orders/"
     asker: str = ""
     environ: Mapping[str, str] = field(default_factory=dict)
-    threads: int = 4
 
 
 PROJECT = "project.wsgi:application"
 QUERIES = {"DJANGO_SETTINGS_MODULE": "project.query_settings"}
 SERVED = {
     OURS: Served(PROJECT, asker="knox"),
-    SERVICE: Served(PROJECT, asker="knox", environ=QUERIES, threads=3),
+    SERVICE: Served(PROJECT, asker="knox", environ=QUERIES),
     INSIDE: Served(PROJECT, asker="knox", environ={"SHORTCUT": "django"}),
     SERVICE_INSIDE: Served(PROJECT, asker="knox", environ={"SHORTCUT": "django", **QUERIES}),
     VIEWS: Served(PROJECT, asker="knox", environ={"SHORTCUT": "off"}),
@@ -134,7 +131,7 @@ def _started_and_asked(
     ground: Ground, served: Served, ids: list[int], headers: Mapping[str, str]
 ) -> Mapping[str, float]:
     """What one process, started for it, answers."""
-    with ground.api("asked", served.target, served.threads, **served.environ) as (url, process):
+    with ground.api("asked", served.target, **served.environ) as (url, process):
         return _asked(ground, Load(url, [f"{served.prefix}{each}" for each in ids], headers), process)()
 
 

@@ -17,6 +17,8 @@ PR_SET_PDEATHSIG = 1
 # Looked up here because between fork and exec no lock may be taken. Elsewhere than on Linux a child may be left over
 # when its parent is killed with -9; the next start ends it.
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+# How children take turns on a busy machine, by sched(7): one that is woken lets whoever runs go on (decision 0017).
+_BATCH: int | None = getattr(os, "SCHED_BATCH", None)  # Linux alone has it
 
 
 class CannotStart(Exception):
@@ -54,6 +56,9 @@ def spawn(
         # Runs after the change of user, which clears the setting.
         if _prctl:
             _prctl(PR_SET_PDEATHSIG, stop_signal)
+        if _BATCH is not None:
+            with suppress(OSError):  # a sandbox may forbid it
+                os.sched_setscheduler(0, _BATCH, os.sched_param(0))
         if os.getppid() != parent_id:
             os._exit(1)
 

@@ -114,6 +114,14 @@ def test_ctrl_c_stops_all_and_leaves_nothing(up):
     assert (code, site.left_over()) == (0, [])
 
 
+def test_woken_parts_interrupt_nobody(up):
+    site = up().wait_for_answer()
+    parts = [process for process in site.left_over() if process.pid != site.process.pid]
+    # Only Linux has such a policy.
+    if batch := getattr(os, "SCHED_BATCH", None):
+        assert {os.sched_getscheduler(part.pid) for part in parts} == {batch}, parts
+
+
 def test_without_a_broker_a_relay_projects(up):
     site = up("data", "--no-broker").wait_for_answer()
     assert wait_until(lambda: site.status("/health/ready") == 200, START_SECONDS)
