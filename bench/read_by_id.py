@@ -1,12 +1,14 @@
 """Read one order (1 KB) by its id over 32 connections.
 
 Ours with authentication, permission, rate limit, ETag and problem answers; then a 304, a page and several at once.
-Who is compared with others is started anew in each round: between two starts of the same a fifth more or less is found,
-since where things lie in memory differs.
+All who are compared are started at once and asked in short turns: a virtual machine has stretches of some seconds in
+which all of it is a fifth slower. Then all are started anew, since where things lie in memory differs.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -21,7 +23,7 @@ from bench import shop
 from bench.ground import Ground
 from bench.load import Load, WrongAnswers, ask
 from bench.result import Goal, Plot, Result, Table
-from bench.rounds import Found, Measure, in_turn
+from bench.rounds import Found, Measure, in_turn, spreads, turns
 from orders.models import Order
 from orders.readmodels.order_detail import OrderDetail
 from readmodels import connection
@@ -38,6 +40,7 @@ MINIMAL, WITH_HEADERS, FLASK, DJANGO = (
 )
 ORM, CACHE, CACHEOPS = "DRF on the ORM", "DRF on Django's Redis cache", "DRF on django-cacheops"
 SEVERAL = 50
+STARTS = 4
 
 
 @dataclass(frozen=True)
@@ -76,24 +79,19 @@ def run(ground: Ground) -> Result:
     ids = list(Order.objects.order_by("pk").values_list("pk", flat=True))
     _give_to_peers(ids)
     database.close()
-    rounds = ground.scaled(1, 5)
-    contenders = {
-        name: partial(_started_and_asked, ground, each, ids, askers[each.asker]) for name, each in SERVED.items()
-    }
-    single = in_turn(contenders, rounds, ground.say)
     headers = {"HEADERS": _headers_of_ours(ground, ids[0], askers["knox"])}
-    with_headers = replace(SERVED[MINIMAL], environ=headers)
     near = {
-        **{name: contenders[name] for name in (OURS, SERVICE, MINIMAL)},
-        WITH_HEADERS: partial(_started_and_asked, ground, with_headers, ids, {}),
+        **{name: SERVED[name] for name in (OURS, SERVICE, MINIMAL)},
+        WITH_HEADERS: replace(SERVED[MINIMAL], environ=headers),
     }
-    nearest = in_turn(near, ground.scaled(1, 12), ground.say)
+    single = _compared(ground, SERVED, ids, askers, rounds=ground.scaled(1, 5))
+    nearest = _compared(ground, near, ids, askers, rounds=ground.scaled(1, 15))
     with ground.api("ways", SERVED[OURS].target) as (url, process):
         ways = {
             way: _asked(ground, Load(url, paths, {**askers["knox"], **headers}), process, status)
             for way, (paths, headers, status) in _ways(url, user, ids, askers["knox"]).items()
         }
-        return _result(single, nearest, in_turn(ways, rounds, ground.say))
+        return _result(single, nearest, in_turn(ways, ground.scaled(1, 20), ground.say))
 
 
 def _askers(user: User) -> dict[str, dict[str, str]]:
@@ -127,22 +125,36 @@ def _ways(
     }
 
 
-def _started_and_asked(
-    ground: Ground, served: Served, ids: list[int], headers: Mapping[str, str]
-) -> Mapping[str, float]:
-    """What one process, started for it, answers."""
-    with ground.api("asked", served.target, **served.environ) as (url, process):
-        return _asked(ground, Load(url, [f"{served.prefix}{each}" for each in ids], headers), process)()
+def _compared(
+    ground: Ground,
+    served: Mapping[str, Served],
+    ids: list[int],
+    askers: Mapping[str, Mapping[str, str]],
+    *,
+    rounds: int,
+) -> Found:
+    """What they answer in so many rounds of short turns, each time that all are started."""
+    found: dict[str, list[Mapping[str, float]]] = defaultdict(list)
+    for _ in range(ground.scaled(1, STARTS)):
+        with ExitStack() as started:
+            measures = {}
+            for number, (name, each) in enumerate(served.items()):
+                url, process = started.enter_context(ground.api(f"asked-{number}", each.target, **each.environ))
+                load = Load(url, [f"{each.prefix}{order_id}" for order_id in ids], askers[each.asker])
+                measures[name] = _asked(ground, load, process)
+            for name, measured in turns(measures, rounds, ground.say).items():
+                found[name] += measured
+    return spreads(found)
 
 
 def _asked(ground: Ground, load: Load, process: psutil.Process, status: int = 200) -> Measure:
-    """Asks for so many seconds; the first answer is looked at, since the load itself tells only errors."""
+    """Asks for a short turn; the first answer is looked at, since the load itself tells only errors."""
     answer = httpx.get(load.url + load.paths[0], headers=load.headers)
     if answer.status_code != status:
         raise WrongAnswers(f"{load.paths[0]} is answered {answer.status_code}: {answer.text[:200]}")
     if not ground.is_smoke:
         ask(load, 2, process)  # so that all is warm: pools, tokens that were met, the pages of memory
-    return partial(ask, load, ground.scaled(1, 4), process)
+    return partial(ask, load, 1, process)
 
 
 def _give_to_peers(ids: list[int]) -> None:
@@ -154,7 +166,7 @@ def _give_to_peers(ids: list[int]) -> None:
 
 def _result(found: Found, nearest: Found, ways: Found) -> Result:
     table = Table("One order by its id", found, against=MINIMAL, ratio_of="requests/s")
-    near = Table("Those that are near each other, in 12 rounds more", nearest, against=MINIMAL, ratio_of="requests/s")
+    near = Table("Those that are near each other, in 60 rounds more", nearest, against=MINIMAL, ratio_of="requests/s")
     more = Table("Ours, by what is asked for", ways, against="one order", ratio_of="requests/s")
     goals = [
         Goal("ours against the minimal WSGI app", near.ratio(OURS), at_least=1),

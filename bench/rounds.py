@@ -18,12 +18,18 @@ class Spread:
     greatest: float
 
 
-# By the contender's name and the quantity's.
+# By the contender's name: what each turn measured, and the same by quantity.
+Turns = Mapping[str, Sequence[Mapping[str, float]]]
 Found = Mapping[str, Mapping[str, Spread]]
 
 
 def in_turn(contenders: Mapping[str, Measure], rounds: int, say: Callable[[str], None]) -> Found:
     """What the contenders measured."""
+    return spreads(turns(contenders, rounds, say))
+
+
+def turns(contenders: Mapping[str, Measure], rounds: int, say: Callable[[str], None]) -> Turns:
+    """The same, turn by turn."""
     found: dict[str, list[Mapping[str, float]]] = {name: [] for name in contenders}
     order = list(contenders)
     for number in range(rounds):
@@ -31,6 +37,11 @@ def in_turn(contenders: Mapping[str, Measure], rounds: int, say: Callable[[str],
         for name in order[number % len(order) :] + order[: number % len(order)]:
             found[name].append(contenders[name]())
             say(f"round {number + 1} of {rounds}: {name}: {_text(found[name][-1])}")
+    return found
+
+
+def spreads(found: Turns) -> Found:
+    """What so many turns come to."""
     return {
         name: {unit: spread([each[unit] for each in all_of]) for unit in all_of[0]} for name, all_of in found.items()
     }
