@@ -1,10 +1,12 @@
 """How reading grows: with the number of documents, and with the depth of a page.
 
-Read in this process over one connection, as a view does, without HTTP.
+Read in this process over one connection, as a view does, without HTTP. Who are compared take turns read by read:
+whether Redis is woken on the core of who asks or on another makes a third of the time, and stays so for a while.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -14,7 +16,7 @@ from bench import shop
 from bench.ground import Ground
 from bench.load import WrongAnswers
 from bench.result import Goal, Plot, Result, Table
-from bench.rounds import Found, Measure, in_turn, percentile
+from bench.rounds import Found, percentile, spreads
 from orders.models import Order
 from orders.readmodels.customer_orders import CustomerOrders
 from orders.readmodels.order_detail import OrderDetail
@@ -30,7 +32,9 @@ POWERS = (3, 4, 5, 6)  # of ten
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the way through the list
 PAGE = 50
 PUT_ROWS = 5_000
+ROUNDS = 5
 P50 = "p50 µs"
+Reads = Sequence[Callable[[], object]]
 NOTES = [
     "Each number of documents lies in a Redis of its own. They are copies of one real order, put there by the engine's"
     " store as a projector does, and not made from as many orders in PostgreSQL.",
@@ -41,11 +45,10 @@ NOTES = [
 
 def run(ground: Ground) -> Result:
     """Documents first, then pages."""
-    rounds = ground.scaled(1, 5)
     with ExitStack() as stack:
-        found = in_turn(_documents(ground, stack), rounds, ground.say)
+        found = _timed(_documents(ground, stack), ground)
     tables = [_table("One order by its id, of so many", found, who) for who in (OURS, GET)]
-    paged = in_turn(_pages(ground), rounds, ground.say)
+    paged = _paged(ground)
     tables += [_table(f"A page of {PAGE}, after so many rows", paged, who) for who in (OURS, OFFSET)]
     pages = list(tables[2].rows)
     goals = [
@@ -65,13 +68,13 @@ def run(ground: Ground) -> Result:
     return Result(tables, goals, plots, NOTES)
 
 
-def _documents(ground: Ground, stack: ExitStack) -> dict[str, Measure]:
-    """One read of a document after the other, chosen by chance; servers run until the stack ends."""
+def _documents(ground: Ground, stack: ExitStack) -> dict[str, Reads]:
+    """Reads of documents chosen by chance; servers run until the stack ends."""
     shop.fill(orders=1, customers=1)
     shop.project()
     order_id, generation = Order.objects.get().pk, reader().generation(OrderDetail)
     body, reads = (reader().document(OrderDetail, order_id).body or b"").decode(), ground.scaled(50, 2_000)
-    contenders: dict[str, Measure] = {}
+    contenders: dict[str, Reads] = {}
     for count in (ground.scaled(10 ** (power - 2), 10**power) for power in POWERS):
         server = Redis(ground.folder, f"of-{count}", is_durable=False)
         stack.callback(server.stop)
@@ -82,8 +85,8 @@ def _documents(ground: Ground, stack: ExitStack) -> dict[str, Measure]:
         numbers = [random.randrange(count) for _ in range(reads)]
         names = [keys.document("OrderDetail", generation, str(number)) for number in numbers]
         body_of = partial(_body, Reader(Store(client)))
-        contenders[f"{OURS}: {count:,}"] = _timed([partial(body_of, number) for number in numbers])
-        contenders[f"{GET}: {count:,}"] = _timed([partial(client.get, name) for name in names])
+        contenders[f"{OURS}: {count:,}"] = [partial(body_of, number) for number in numbers]
+        contenders[f"{GET}: {count:,}"] = [partial(client.get, name) for name in names]
     return contenders
 
 
@@ -102,7 +105,7 @@ def _put(store: Store, generation: int, template: str, count: int) -> None:
     store.put_progress(range(keys.BUCKETS), markers, here.version, here.store_id, progress)
 
 
-def _pages(ground: Ground) -> dict[str, Measure]:
+def _paged(ground: Ground) -> Found:
     """The same page again and again, at several depths of one list."""
     rows = ground.scaled(1_000, 100_000)
     ground.say(f"{rows:,} orders are made and projected")
@@ -114,11 +117,12 @@ def _pages(ground: Ground) -> dict[str, Measure]:
         cursors.append(following)
     depths = [round(depth * (len(cursors) - 1)) for depth in DEPTHS]
     reads, by_offset = ground.scaled(10, 2_000), ground.scaled(5, 40)
-    # Those of ours beside one another: a scan of PostgreSQL in between would leave some of them the cold memory.
-    return {
-        **{f"{OURS}: {at * PAGE:,}": _timed([partial(_rows, user_id, cursors[at])] * reads) for at in depths},
-        **{f"{OFFSET}: {at * PAGE:,}": _timed([partial(_by_offset, user_id, at * PAGE)] * by_offset) for at in depths},
+    ours: dict[str, Reads] = {f"{OURS}: {at * PAGE:,}": [partial(_rows, user_id, cursors[at])] * reads for at in depths}
+    theirs: dict[str, Reads] = {
+        f"{OFFSET}: {at * PAGE:,}": [partial(_by_offset, user_id, at * PAGE)] * by_offset for at in depths
     }
+    # One after the other: a scan of PostgreSQL in between would leave ours the cold memory.
+    return {**_timed(ours, ground), **_timed(theirs, ground)}
 
 
 def _body(of: Reader, order_id: int) -> bytes | None:
@@ -134,20 +138,23 @@ def _by_offset(user_id: int, offset: int) -> list[dict[str, object]]:
     return list(orders.values("id", "status", "placed_at", "total_cents", "currency")[offset : offset + PAGE])
 
 
-def _timed(reads: Sequence[Callable[[], object]]) -> Measure:
+def _timed(contenders: Mapping[str, Reads], ground: Ground) -> Found:
+    """What each took; all have as many reads."""
     # So that all is warm, too.
-    if not all(read() for read in reads):
+    if not all(read() for reads in contenders.values() for read in reads):
         raise WrongAnswers("Nothing is there to be read.")
-
-    def measure() -> dict[str, float]:
-        took: list[float] = []
-        for read in reads:
-            began = perf_counter()
-            read()
-            took.append((perf_counter() - began) * 1e6)
-        return {P50: percentile(took, 0.5), "p99 µs": percentile(took, 0.99)}
-
-    return measure
+    found: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for number in range(rounds := ground.scaled(1, ROUNDS)):
+        took: dict[str, list[float]] = defaultdict(list)
+        for reads in zip(*contenders.values(), strict=True):
+            for name, read in zip(contenders, reads, strict=True):
+                began = perf_counter()
+                read()
+                took[name].append((perf_counter() - began) * 1e6)
+        for name, times in took.items():
+            found[name].append({P50: percentile(times, 0.5), "p99 µs": percentile(times, 0.99)})
+        ground.say(f"round {number + 1} of {rounds} of {', '.join(contenders)}")
+    return spreads(found)
 
 
 def _table(caption: str, found: Found, who: str) -> Table:

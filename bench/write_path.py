@@ -46,10 +46,10 @@ def run(ground: Ground) -> Result:
     plain.copy(ground)
     contenders = _contenders()
     place = _placing()
-    orders = ground.scaled(5, 50)
+    orders = ground.scaled(5, 20)
     blocks = {name: partial(_one_by_one, contender, place, orders) for name, contender in contenders.items()}
     _warm(blocks)
-    found = in_turn(blocks, ground.scaled(2, 30), lambda line: None)
+    found = in_turn(blocks, ground.scaled(2, 150), lambda line: None)
     ground.say(f"{len(blocks)} ways to place orders one by one are measured")
     many = ground.scaled(10, 500)
     wholes = {
