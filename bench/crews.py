@@ -4,8 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from bench.ground import START_SECONDS, Ground
-from project import child
+from bench.ground import Ground
 from project.site import beat_command, relay_command, worker_command
 
 
@@ -53,7 +52,5 @@ def _started(ground: Ground, commands: Mapping[str, list[str]], word: str, **env
         for name, command in commands.items():
             stack.enter_context(ground.process(name, command, PYTHONUNBUFFERED="1", **environ))
         for name in commands:
-            log = ground.folder / "logs" / f"{name}.log"
-            if not child.wait_until(lambda log=log: word in log.read_text(errors="replace"), START_SECONDS):
-                raise SystemExit(f"{name} is not ready:\n{child.tail(log)}")
+            ground.wait_until_said(name, word)
         yield

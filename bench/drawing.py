@@ -49,7 +49,7 @@ def _bars(plot: Plot) -> Iterator[str]:
     """One below the other, what is ours in a colour of its own."""
     left = MARGIN + TEXT * max(map(len, plot.bars)) + 8
     room = WIDTH - MARGIN - left - TEXT * max(len(number(value)) for value in plot.bars.values()) - 8
-    scale = _scale(plot.bars.values(), plot.is_logarithmic)[0]
+    scale = _scale([*plot.bars.values()], plot.is_logarithmic)[0]
     yield _text(MARGIN, 48, plot.unit + (", logarithmic" if plot.is_logarithmic else ""), "quiet")
     for row, (name, value) in enumerate(plot.bars.items()):
         top, length = 62 + row * (BAR + GAP), max(1.0, room * scale(value))

@@ -36,7 +36,7 @@ class Ground:
     @contextmanager
     def process(self, name: str, command: list[str], **environ: str) -> Iterator[psutil.Process]:
         """The command runs, on these servers, until the block ends."""
-        log = self.folder / "logs" / f"{name}.log"
+        log = self._log(name)
         made = child.spawn(command, log=log, environ={**os.environ, **environ}, folder=env.ROOT)
         try:
             yield psutil.Process(made.pid)
@@ -45,6 +45,15 @@ class Ground:
             raise
         finally:
             child.stop([made], 10)
+
+    def said(self, name: str) -> str:
+        """All that the process of this name has written so far."""
+        return self._log(name).read_text(errors="replace")
+
+    def wait_until_said(self, name: str, word: str) -> None:
+        """The log of the process of this name has the word; ends the program where it does not in time."""
+        if not child.wait_until(lambda: word in self.said(name), START_SECONDS):
+            raise SystemExit(f"{name} is not ready:\n{child.tail(self._log(name))}")
 
     @contextmanager
     def api(self, name: str, target: str, **environ: str) -> Iterator[tuple[str, psutil.Process]]:
@@ -55,12 +64,15 @@ class Ground:
         with self.process(name, command, **environ) as process:
             url = f"http://127.0.0.1:{port}"
             if not child.wait_until(lambda: _answers(url), START_SECONDS):
-                raise SystemExit(f"{name} does not answer:\n{child.tail(self.folder / 'logs' / f'{name}.log')}")
+                raise SystemExit(f"{name} does not answer:\n{child.tail(self._log(name))}")
             yield url, process
 
     def say(self, line: str) -> None:
         """A line for whoever watches."""
         print(line, file=sys.stderr, flush=True)
+
+    def _log(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name}.log"
 
 
 @contextmanager

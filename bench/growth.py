@@ -133,7 +133,7 @@ def _rows(user_id: int, cursor: str | None) -> list[bytes]:
     return reader().page(CustomerOrders, user_id, cursor=cursor, limit=PAGE).rows
 
 
-def _by_offset(user_id: int, offset: int) -> list[dict[str, object]]:
+def _by_offset(user_id: int, offset: int) -> Sequence[Mapping[str, object]]:
     orders = Order.objects.filter(customer_id=user_id).order_by("-placed_at", "-pk")
     return list(orders.values("id", "status", "placed_at", "total_cents", "currency")[offset : offset + PAGE])
 

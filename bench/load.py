@@ -63,7 +63,7 @@ def ask(load: Load, seconds: float, server: psutil.Process) -> dict[str, float]:
 def cpu_seconds(process: psutil.Process) -> float:
     """What the process and its children have used."""
     times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-    return sum(each.user + each.system for each in times)
+    return float(sum(each.user + each.system for each in times))
 
 
 def _wrk(load: Load, script: Path, seconds: float) -> dict[str, int]:

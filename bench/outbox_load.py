@@ -1,15 +1,14 @@
 """The outbox while orders are changed at a steady rate and a worker projects them, as `make run` has it."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
 
 from django.db import connection
 from django.db.models import F
 
-from bench.ground import START_SECONDS, Ground
+from bench import workers
+from bench.ground import Ground
 from orders.models import Order
 from project import child, site
 from readmodels import outbox
@@ -40,7 +39,7 @@ def watched(ground: Ground) -> tuple[list[Sample], float]:
     """(what was seen meanwhile, writes per second that there were): each changes one order, and commits by itself."""
     ids = cycle(Order.objects.order_by("pk").values_list("pk", flat=True))
     seconds, written = ground.scaled(2, LOAD_SECONDS), 0
-    with _working(ground):
+    with workers.worker(ground, "worker", site.worker_command(2)), workers.beat(ground):
         began = time.monotonic()
         samples = [_sample(0.0)]
         while (now := time.monotonic() - began) < seconds:
@@ -54,17 +53,6 @@ def watched(ground: Ground) -> tuple[list[Sample], float]:
         if not child.wait_until(lambda: outbox.backlog_rows() == 0, DRAIN_SECONDS):
             raise SystemExit(f"The worker did not keep up: {outbox.backlog_rows()} changes are left.")
         return [*samples, _sample(time.monotonic() - began)], rate
-
-
-@contextmanager
-def _working(ground: Ground) -> Iterator[None]:
-    """A worker takes tasks, and sweeps are due each second, until the block ends."""
-    worker, beat = site.worker_command(2), site.beat_command(ground.folder)
-    with ground.process("worker", worker), ground.process("beat", beat):
-        log = ground.folder / "logs" / "worker.log"
-        if not child.wait_until(lambda: " ready." in log.read_text(), START_SECONDS):
-            raise SystemExit(f"No worker:\n{child.tail(log)}")
-        yield
 
 
 def _sample(seconds: float) -> Sample:

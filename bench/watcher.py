@@ -20,7 +20,7 @@ class Watcher:
 
     def __init__(self, url: str, pattern: str) -> None:
         self._client = redis.Redis.from_url(url)
-        self._told = self._client.pubsub(ignore_subscribe_messages=True)
+        self._told: Any = self._client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
         self._pattern = pattern
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._watch)
@@ -55,7 +55,6 @@ class Watcher:
         stored = self._client.get(message["channel"].partition(b":")[2])
         now = time.monotonic_ns()
         # Before the document ours has a line that says of which snapshot it is.
-        start = stored.find(b"{") if isinstance(stored, bytes) else -1
-        if start >= 0:
+        if isinstance(stored, bytes) and (start := stored.find(b"{")) >= 0:
             document = json.loads(stored[start:])
             self.seen.setdefault((document["id"], document["version"]), now)

@@ -10,7 +10,7 @@ import psutil
 from django.db import connection
 from django.utils import timezone
 
-from bench.ground import START_SECONDS, Ground
+from bench.ground import Ground
 from project import child, site
 from readmodels import outbox, tasks
 from readmodels.models import Shard
@@ -26,9 +26,7 @@ HOLDER = "bench"
 def worker(ground: Ground, name: str, command: list[str], **environ: str) -> Iterator[psutil.Process]:
     """A Celery worker takes tasks, until the block ends."""
     with ground.process(name, command, **environ) as process:
-        log = ground.folder / "logs" / f"{name}.log"
-        if not child.wait_until(lambda: " ready." in log.read_text(errors="replace"), START_SECONDS):
-            raise SystemExit(f"{name} does not start:\n{child.tail(log)}")
+        ground.wait_until_said(name, " ready.")
         yield process
 
 
@@ -83,5 +81,4 @@ def _is_pending() -> bool:
 
 def values_written(ground: Ground, name: str) -> int:
     """How many documents and rows the worker says in its log that it has written so far."""
-    log = (ground.folder / "logs" / f"{name}.log").read_text(errors="replace")
-    return sum(int(count) for count in re.findall(r"event='projected'.* writes=(\d+)", log))
+    return sum(int(count) for count in re.findall(r"event='projected'.* writes=(\d+)", ground.said(name)))

@@ -13,7 +13,7 @@ client = redis.Redis.from_url(os.environ["REDIS_URL"])
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """The document under the last part of the path."""
-    body = client.get("bench:order:" + environ["PATH_INFO"].rpartition("/")[2])
+    body: Any = client.get("bench:order:" + environ["PATH_INFO"].rpartition("/")[2])
     if body is None:
         start_response("404 Not Found", [("Content-Length", "0")])
         return [b""]

@@ -6,7 +6,7 @@ from orders.models import Order, OrderLine
 from users.models import User
 
 
-class LineSerializer(serializers.ModelSerializer):
+class LineSerializer(serializers.ModelSerializer[OrderLine]):
     """One line, with its product's name."""
 
     sku = serializers.CharField(source="product.sku")
@@ -22,7 +22,7 @@ class LineSerializer(serializers.ModelSerializer):
         return line.quantity * line.price_cents
 
 
-class CustomerSerializer(serializers.ModelSerializer):
+class CustomerSerializer(serializers.ModelSerializer[User]):
     """Whose order it is."""
 
     class Meta:
@@ -30,7 +30,7 @@ class CustomerSerializer(serializers.ModelSerializer):
         fields = ["id", "name"]
 
 
-class OrderSerializer(serializers.ModelSerializer):
+class OrderSerializer(serializers.ModelSerializer[Order]):
     """One order with its customer and lines."""
 
     customer = CustomerSerializer()

@@ -21,7 +21,7 @@ class OrderByOrm(APIView):
 
     def get(self, request: Request, order_id: int) -> Response:
         """The order."""
-        order = get_object_or_404(ORDERS, pk=order_id, customer_id=request.user.id)
+        order = get_object_or_404(ORDERS, pk=order_id, customer_id=_asker(request))
         return Response(OrderSerializer(order).data)
 
 
@@ -30,8 +30,8 @@ class OrderFromCache(APIView):
 
     def get(self, request: Request, order_id: int) -> Response:
         """The order."""
-        data: dict[str, Any] = cache.get_or_set(f"order:{order_id}", lambda: self._data(order_id), 3600)
-        if data["customer"]["id"] != int(request.user.id):
+        data: Any = cache.get_or_set(f"order:{order_id}", lambda: self._data(order_id), 3600)
+        if data["customer"]["id"] != int(_asker(request)):
             raise NotFound
         return Response(data)
 
@@ -44,8 +44,13 @@ class OrderByCacheops(APIView):
 
     def get(self, request: Request, order_id: int) -> Response:
         """The order."""
-        order = get_object_or_404(Order, pk=order_id, customer_id=request.user.id)
-        order.customer = User.objects.get(pk=order.customer_id)
+        order = get_object_or_404(Order, pk=order_id, customer_id=_asker(request))
+        order.customer = User.objects.get(pk=order.customer_id)  # type: ignore[misc]  # it has a customer: found by it
         lines = list(OrderLine.objects.filter(order_id=order.pk).select_related("product").order_by("position"))
-        order._prefetched_objects_cache = {"lines": lines}
+        order._prefetched_objects_cache = {"lines": lines}  # type: ignore[attr-defined]  # unknown to the stubs
         return Response(OrderSerializer(order).data)
+
+
+def _asker(request: Request) -> Any:
+    """The id of whose token it is; nobody gets here without one."""
+    return request.user.id
