@@ -15,7 +15,7 @@ from secrets import token_urlsafe
 import httpx
 import psutil
 
-from project import child, env
+from project import child, env, site
 from project.embedded import Servers
 
 START_SECONDS = 60
@@ -59,9 +59,7 @@ class Ground:
     def api(self, name: str, target: str, **environ: str) -> Iterator[tuple[str, psutil.Process]]:
         """(its URL, its process): granian serves this WSGI application, as `make run` has it serve the project's."""
         port = free_port()
-        options = ["--host=127.0.0.1", f"--port={port}", "--workers=2", "--blocking-threads=4", "--no-access-log"]
-        command = [sys.executable, "-m", "granian", "--interface=wsgi", *options, target]
-        with self.process(name, command, **environ) as process:
+        with self.process(name, site.api_command("127.0.0.1", port, 2, target), **environ) as process:
             url = f"http://127.0.0.1:{port}"
             if not child.wait_until(lambda: _answers(url), START_SECONDS):
                 raise SystemExit(f"{name} does not answer:\n{child.tail(self._log(name))}")

@@ -40,7 +40,7 @@ MINIMAL, WITH_HEADERS, FLASK, DJANGO = (
 )
 ORM, CACHE, CACHEOPS = "DRF on the ORM", "DRF on Django's Redis cache", "DRF on django-cacheops"
 SEVERAL = 50
-STARTS = 4
+STARTS, NEAR_ROUNDS = 4, 15
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def run(ground: Ground) -> Result:
         WITH_HEADERS: replace(SERVED[MINIMAL], environ=headers),
     }
     single = _compared(ground, SERVED, ids, askers, rounds=ground.scaled(1, 5))
-    nearest = _compared(ground, near, ids, askers, rounds=ground.scaled(1, 15))
+    nearest = _compared(ground, near, ids, askers, rounds=ground.scaled(1, NEAR_ROUNDS))
     with ground.api("ways", SERVED[OURS].target) as (url, process):
         ways = {
             way: _asked(ground, Load(url, paths, {**askers["knox"], **headers}), process, status)
@@ -166,7 +166,8 @@ def _give_to_peers(ids: list[int]) -> None:
 
 def _result(found: Found, nearest: Found, ways: Found) -> Result:
     table = Table("One order by its id", found, against=MINIMAL, ratio_of="requests/s")
-    near = Table("Those that are near each other, in 60 rounds more", nearest, against=MINIMAL, ratio_of="requests/s")
+    caption = f"Those that are near each other, in {STARTS * NEAR_ROUNDS} rounds more"
+    near = Table(caption, nearest, against=MINIMAL, ratio_of="requests/s")
     more = Table("Ours, by what is asked for", ways, against="one order", ratio_of="requests/s")
     goals = [
         Goal("ours against the minimal WSGI app", near.ratio(OURS), at_least=1),

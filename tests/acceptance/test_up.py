@@ -116,10 +116,13 @@ def test_ctrl_c_stops_all_and_leaves_nothing(up):
 
 def test_woken_parts_interrupt_nobody(up):
     site = up().wait_for_answer()
-    parts = [process for process in site.left_over() if process.pid != site.process.pid]
+    policies = set()
+    for part in site.left_over():
+        with suppress(ProcessLookupError):  # PostgreSQL's autovacuum comes and goes
+            if part.pid != site.process.pid:
+                policies.add(os.sched_getscheduler(part.pid))
     # Only Linux has such a policy.
-    if batch := getattr(os, "SCHED_BATCH", None):
-        assert {os.sched_getscheduler(part.pid) for part in parts} == {batch}, parts
+    assert policies == {getattr(os, "SCHED_BATCH", os.SCHED_OTHER)}
 
 
 def test_without_a_broker_a_relay_projects(up):
