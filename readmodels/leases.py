@@ -17,6 +17,8 @@ from readmodels.outbox import Lane
 from readmodels.together import Rows, Statement
 
 IS_FREE = "s.held_until IS NULL OR s.held_until <= clock_timestamp()"
+RUNS_OUT = "clock_timestamp() + %s * interval '1 s'"
+HELD = "(SELECT number FROM readmodels_shard WHERE holder = %s ORDER BY number FOR UPDATE) held"
 # Nobody waits for the disk in the transaction that this is read in.
 UNSYNCED = "set_config('synchronous_commit', 'off', true)"
 
@@ -51,7 +53,7 @@ def taking(lease: Lease) -> Statement:
         f"WITH working AS ({outbox.with_work(lease.lane)}),"
         " ranked AS (SELECT shard, row_number() OVER (ORDER BY oldest) AS rank, count(*) OVER () AS all FROM working)"
         " INSERT INTO readmodels_shard AS s (number, attempts, holder, held_until)"
-        " SELECT shard, 1, %s, clock_timestamp() + %s * interval '1 s' FROM ranked"
+        f" SELECT shard, 1, %s, {RUNS_OUT} FROM ranked"
         " WHERE rank <= ceil(ranked.all / %s::numeric) ORDER BY shard"
         " ON CONFLICT (number) DO UPDATE"
         " SET attempts = s.attempts + 1, holder = excluded.holder, held_until = excluded.held_until"
@@ -71,6 +73,23 @@ def require_first(taken: Rows) -> int:
     return int(taken[0][1])
 
 
+def keep(lease: Lease) -> None:
+    """An attempt of many steps goes on: it is begun only once, and its lease runs out so long after the last step.
+
+    Raises NothingTaken where it ran out before, and others have all that was taken.
+    """
+    keeping = together.kept(
+        f"UPDATE readmodels_shard s SET held_until = {RUNS_OUT} FROM {HELD}"
+        f" WHERE s.number = held.number RETURNING {UNSYNCED}",
+        conf().lease_seconds,
+        lease.holder,
+    )
+    with connection.cursor() as cursor:
+        [kept] = together.ask(cursor, [keeping])
+    if not kept:
+        raise NothingTaken
+
+
 def end(lease: Lease) -> None:
     """The attempt has ended, well or with an error that was noticed, and what was taken is free."""
     _end(lease)
@@ -84,8 +103,7 @@ def end_and_look(lease: Lease) -> bool:
 
 def _end(lease: Lease, *beside: Statement) -> list[Rows]:
     ending = together.kept(
-        "UPDATE readmodels_shard s SET attempts = 0, holder = NULL, held_until = NULL FROM"
-        " (SELECT number FROM readmodels_shard WHERE holder = %s ORDER BY number FOR UPDATE) held"
+        f"UPDATE readmodels_shard s SET attempts = 0, holder = NULL, held_until = NULL FROM {HELD}"
         f" WHERE s.number = held.number RETURNING {UNSYNCED}",
         lease.holder,
     )

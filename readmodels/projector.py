@@ -129,13 +129,19 @@ def _project_or_isolate(store: Store, lease: Lease) -> tuple[int, bool]:
 
 
 def _isolate(store: Store, lease: Lease, limit: int) -> int:
-    """Changes are projected, so many together, until the one that is at fault stands alone; returns how many."""
+    """Changes are projected, so many together, until the one that is at fault stands alone; returns how many.
+
+    All of it may take longer than a lease, which is kept: if whoever lives were taken for dead, the next one would take
+    fewer changes still, and so on.
+    """
     shards = lease.lane.value
 
     def alone(change: int) -> None:
+        leases.keep(lease)
         _project_alone(store, shards, change)
 
     def together(some: Sequence[int]) -> None:
+        leases.keep(lease)
         project(store, shards, only=some)
 
     if limit == 1:  # projectors died: one by one, each counted, until the one is found that they died of

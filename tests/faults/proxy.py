@@ -1,7 +1,10 @@
-"""A small proxy on loopback in front of one server: while it stalls it accepts connections and passes nothing on."""
+"""A small proxy on loopback in front of one server: as far away as wanted, and while it stalls it accepts connections
+and passes nothing on.
+"""
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -25,6 +28,8 @@ class Proxy:
     def __init__(self, server: Path) -> None:
         # Where new connections lead; change it for a fail-over.
         self.server = server
+        # How long bytes are under way, each way.
+        self.way_seconds = 0.0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._is_flowing = threading.Event()
@@ -63,6 +68,7 @@ class Proxy:
         with suppress(OSError):
             while data := source.recv(65536):
                 self._is_flowing.wait()
+                time.sleep(self.way_seconds)
                 target.sendall(data)
         for side in (source, target):
             with suppress(OSError):

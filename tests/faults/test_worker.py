@@ -9,6 +9,8 @@ import pytest
 
 from project import child
 from readmodels import faults, outbox
+from readmodels.models import Shard
+from tests.faults.proxy import proxied
 from tests.faults.system import HEAL_SECONDS, KILLED, LAG_SECONDS, System, scaled
 from tests.faults.watcher import Watcher
 from tests.faults.writers import Writers
@@ -67,6 +69,21 @@ def test_whole_worker_and_beat_killed_lose_nothing(system: System):
                 system.start_worker()
                 system.start_beat()
         system.assert_converged(watcher)
+
+
+# After deaths changes are taken one by one, and at such a distance a round of them takes longer than a lease. Were it not
+# kept, the living would take each other for dead, and no batch be whole again while writers are quicker than that.
+def test_workers_far_from_postgres_go_back_to_whole_batches(system: System):
+    customers = system.add_customers(8)
+    with proxied(system.servers.postgres) as proxy, Watcher(customers) as watcher:
+        with Writers(customers, seed=6):
+            system.restart(READMODELS_FAULT="amid_writes:kill")
+            assert child.wait_until(lambda: Shard.objects.filter(attempts__gte=3).exists(), HEAL_SECONDS)
+            proxy.way_seconds = 0.005
+            system.restart(DATABASE_URL=system.database_url(proxy.port))
+            system.assert_heals()
+        system.assert_converged(watcher)
+        system.restart()
 
 
 # Another worker takes over when the lease runs out. Then the stopped one goes on: within the longest attempt its writes

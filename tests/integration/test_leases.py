@@ -6,9 +6,10 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from readmodels import consistency, leases, models, projector, together
-from readmodels.leases import DiedBefore, Lease
+from readmodels import consistency, isolation, leases, models, projector, together
+from readmodels.leases import DiedBefore, Lease, NothingTaken
 from readmodels.outbox import Lane
+from readmodels.store import Store
 from readmodels.values import VERSION_LENGTH
 from tests.rows import add_user
 
@@ -54,6 +55,49 @@ def test_lease_that_ran_out_is_the_next_ones_who_knows_that_an_attempt_began(wai
     assert died.value.attempts == 2
     leases.end(FIRST)  # late: it is not its own any more
     assert held_by(SECOND) == [1, 2, 3]
+
+
+def test_lease_that_is_kept_runs_out_later(waiting):
+    take(FIRST)
+    models.Shard.objects.update(held_until=Now())
+    leases.keep(FIRST)
+    assert take(SECOND) == []
+    assert set(models.Shard.objects.values_list("attempts", flat=True)) == {1}
+
+
+def test_lease_of_others_by_now_is_not_kept(waiting):
+    take(FIRST)
+    models.Shard.objects.update(held_until=Now())
+    take(SECOND)
+    with pytest.raises(NothingTaken):
+        leases.keep(FIRST)
+
+
+class Slow(Store):
+    """After each write its projector's leases have run out; at the next it is seen which did so before."""
+
+    def __init__(self):
+        super().__init__()
+        self.ran_out = []
+
+    def apply(self, attempt, writes):
+        super().apply(attempt, writes)
+        self.ran_out.append(models.Shard.objects.filter(holder__isnull=False, held_until__lte=Now()).count())
+        models.Shard.objects.filter(holder__isnull=False).update(held_until=Now())
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_projector_keeps_its_lease_between_the_parts_of_what_others_died_of(store, deaths):
+    """Or each would be taken for dead, however slow it may be, and the next one take fewer changes still."""
+    for _ in range(2 * isolation.AFTER_ONE_DEATH):
+        add_user()
+    take(FIRST)
+    models.Shard.objects.update(held_until=Now(), attempts=deaths)
+    slow = Slow()
+    projector.drain(slow)
+    assert len(slow.ran_out) >= 2
+    assert not any(slow.ran_out)
+    assert not models.Shard.objects.filter(attempts__gt=0).exists()
 
 
 def test_half_of_the_shards_are_those_with_the_oldest_changes(waiting):
