@@ -71,8 +71,8 @@ def test_whole_worker_and_beat_killed_lose_nothing(system: System):
         system.assert_converged(watcher)
 
 
-# After deaths changes are taken one by one, and at such a distance a round of them takes longer than a lease. Were it not
-# kept, the living would take each other for dead, and no batch be whole again while writers are quicker than that.
+# After deaths changes are taken one by one, and at such a distance a round of them takes longer than a lease. Were it
+# not kept, the living would take each other for dead, and no batch be whole again while writers are quicker than that.
 def test_workers_far_from_postgres_go_back_to_whole_batches(system: System):
     customers = system.add_customers(8)
     with proxied(system.servers.postgres) as proxy, Watcher(customers) as watcher:
