@@ -50,10 +50,14 @@ class Watch:
         self._began = time.perf_counter()
 
     def stop(self, after: Callable[[], object] = lambda: None) -> tuple[float, float, float]:
-        """(seconds, of CPU by the processes, of CPU by the servers); of CPU what is done after the time counts, too."""
+        """(seconds, of CPU by the processes, of CPU by the servers); of CPU what is done after the time counts, too.
+
+        What is too little to be told is a tick: nothing is done by none, and others are compared with it.
+        """
         seconds = time.perf_counter() - self._began
         after()
-        processes, servers = (now - then for now, then in zip(self._cpu_seconds(), self._used, strict=True))
+        used = (now - then for now, then in zip(self._cpu_seconds(), self._used, strict=True))
+        processes, servers = (max(each, usage.TICK_SECONDS) for each in used)
         return seconds, processes, servers
 
     def _cpu_seconds(self) -> tuple[float, float]:

@@ -1,10 +1,13 @@
 """What processes have used: CPU time, that of children that have ended included, and memory at the most."""
 
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")  # the kernel tells CPU time in whole ones
 
 
 def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
